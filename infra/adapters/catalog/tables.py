@@ -1,0 +1,242 @@
+"""The catalog's tables: the one transactional truth. Everything else is derived or content-addressed.
+
+Portable SQL only (SQLite now, PostgreSQL next). Times are ISO 8601 UTC text; `born`/`died` are snapshot numbers and
+reading snapshot N means `born <= N and (died is null or died > N)`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+assistants = Table(
+    "assistants",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("current_release", String(32)),
+    Column("created_at", String(32), nullable=False),
+)
+
+# ── documents ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("name", String(63), primary_key=True),  # the first is "docs": its documents' URIs carry no prefix
+    Column("uri", Text, nullable=False),  # absolute path, s3://…, git+…
+    Column("added_at", String(32), nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("uri", String(1024), primary_key=True),
+    Column("born", Integer, primary_key=True),
+    Column("died", Integer),
+    Column("source", String(63), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("chunk_ids", JSON, nullable=False),  # in reading order: neighbours are found here
+)
+Index(None, documents.c.assistant, documents.c.died)
+
+file_hints = Table(  # a cache: lets a scan skip hashing files whose hint did not change; never decides alone
+    "file_hints",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("source", String(63), primary_key=True),
+    Column("uri", String(1024), primary_key=True),
+    Column("hint", String(256), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("uri", String(1024), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("parser", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", String(32), nullable=False),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("born", Integer, primary_key=True),
+    Column("died", Integer),
+    Column("document", String(1024), nullable=False),
+    Column("heading_path", JSON, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("page", Integer),
+    Column("vector_key", String(64), nullable=False),
+)
+Index(None, chunks.c.assistant, chunks.c.died)
+
+vectors = Table(  # computed once in their life: shared by all paths, snapshots and assistants
+    "vectors",
+    metadata,
+    Column("key", String(64), primary_key=True),  # hash of (embedder fingerprint, embedded text)
+    Column("vector", LargeBinary, nullable=False),  # little-endian float32
+)
+
+parses = Table(
+    "parses",
+    metadata,
+    Column("content_hash", String(64), primary_key=True),
+    Column("parser", String(128), primary_key=True),
+    Column("kind", String(64), primary_key=True),  # what the file name says the bytes are: ".md", ".docx"
+    Column("elements", LargeBinary, nullable=False),  # zlib of JSON
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("token", Integer, nullable=False),  # the fencing token of the run that builds or built it
+    Column("manifest_hash", String(64), nullable=False),
+    Column("pipeline", String(128), nullable=False),
+    Column("collection", String(128), nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("published_at", String(32)),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(160), primary_key=True),
+    Column("holder", String(160), nullable=False),
+    Column("token", Integer, nullable=False),  # grows by one with every holder, never goes back
+    Column("expires_at", Float, nullable=False),  # seconds since the epoch
+)
+
+# ── labels and training ──────────────────────────────────────────────────────────────────────────────────────────────
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("seq", Integer, nullable=False),  # import order
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("documents", JSON, nullable=False),
+    Column("unanswerable", Boolean, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("messages", JSON),  # the whole conversation, when the label came as one
+    Column("split", String(16)),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),  # why pending or rejected
+    Column("created_at", String(32), nullable=False),
+)
+
+golden_sets = Table(
+    "golden_sets",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),  # `g-` + hash of the sorted label ids
+    Column("label_ids", JSON, nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(64), primary_key=True),  # hash of (rows, trainer fingerprint): the same intent, once
+    Column("state", String(16), nullable=False),  # running, succeeded, failed
+    Column("label_ids", JSON, nullable=False),
+    Column("model", String(64)),
+    Column("error", Text),
+    Column("started_at", String(32), nullable=False),
+    Column("finished_at", String(32)),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(64), primary_key=True),  # adapter digest, or base digest, or hosted id
+    Column("ref", JSON, nullable=False),  # ModelRef
+    Column("lineage", JSON, nullable=False),  # dataset hash, label ids, trainer fingerprint, metrics
+    Column("created_at", String(32), nullable=False),
+)
+
+# ── releases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("manifest", JSON, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(80), primary_key=True),  # digest of the evidence bundle
+    Column("seq", Integer, nullable=False),
+    Column("release", String(32), nullable=False),
+    Column("baseline", String(32)),  # None: first release, judged on floors alone
+    Column("golden_set", String(32)),  # None: unproven
+    Column("verdict", String(16), nullable=False),
+    Column("summary", JSON, nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+promotions = Table(  # append-only
+    "promotions",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("assistant", String(63), nullable=False, index=True),
+    Column("release", String(32), nullable=False),
+    Column("previous", String(32)),
+    Column("kind", String(16), nullable=False),  # promote, rollback
+    Column("evaluation", String(80)),
+    Column("unproven", Boolean, nullable=False),
+    Column("who", String(160), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", String(32), nullable=False),
+)
+
+completions = Table(  # greedy completions by (model fingerprint, prompt, limit): asked once in their life
+    "completions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+)

@@ -1,0 +1,22 @@
+"""Telemetry of every dependency off, before Prefect, unstructured or transformers are imported."""
+
+from __future__ import annotations
+
+import os
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "SCARF_NO_ANALYTICS": "true",
+    "UNSTRUCTURED_DISABLE_NOTICE": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def silence_telemetry() -> None:
+    """Sets what is not set yet: a value somebody chose is kept."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)

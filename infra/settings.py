@@ -1,0 +1,78 @@
+"""Settings: `RATCHET_*` environment variables, then `ratchet.toml` in the working directory, then these defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from tasks.core.errors import BadSetting
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`."""
+
+    model_config = SettingsConfigDict(env_prefix="RATCHET_", toml_file="ratchet.toml", extra="forbid", frozen=True)
+
+    home: Path = Field(default=Path(".ratchet"), description="Where the catalog, index, artifacts and models live")
+    database_url: SecretStr | None = Field(
+        default=None, description="SQLAlchemy URL of the catalog; default: a file in home"
+    )
+    base_model: str = Field(
+        default="smollm2-135m-instruct",
+        description="The packaged SmolLM2, or any Hugging Face causal model by name or folder",
+    )
+    embedder: Literal["minilm"] = Field(default="minilm", description="The packaged MiniLM")
+    torch_threads: int = Field(default=0, ge=0, description="Threads for the chat model and training; 0: every core")
+
+    max_delete_fraction: float = Field(
+        default=0.2, ge=0, le=1, description="A run that would delete more of the documents than this stops"
+    )
+    parse_timeout_seconds: float = Field(default=60, gt=0, description="Wall-clock limit for parsing one document")
+    parse_memory_mib: int = Field(default=2048, ge=256, description="Address-space growth one parsing process may take")
+    max_document_mib: float = Field(default=32, gt=0, description="A larger file is quarantined without being read")
+    max_document_characters: int = Field(
+        default=4_000_000,
+        gt=0,
+        description="A longer document is quarantined: this is about 4,000 chunks, which MiniLM embeds in 5 minutes",
+    )
+
+    retrain_threshold: int = Field(default=100, ge=1, description="New accepted training labels that start a training")
+    golden_fraction: float = Field(default=0.3, ge=0, lt=1, description="Share of label clusters reserved as golden")
+    validation_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of clusters used to choose and calibrate"
+    )
+
+    allow_unproven: bool = Field(default=True, description="Serve snapshots before a golden set exists, and say so")
+    service_host: str = "127.0.0.1"
+    service_port: int = Field(default=8321, ge=0, le=65535)
+    api_key: SecretStr | None = Field(default=None, description="Bearer key of the answer service; none: open")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def catalog_url(self) -> str:
+        """The catalog's SQLAlchemy URL."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home.resolve() / 'catalog.sqlite'}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings in force. Raises BadSetting naming each wrong one."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadSetting(f"Settings are wrong: {lines}. Check RATCHET_* variables and ratchet.toml.") from error

@@ -1,0 +1,223 @@
+"""What Ratchet asks of the outside world. One adapter per Protocol and outside thing, under `infra/adapters`.
+
+The contract is written here once; adapters do not repeat it. The catalog is SQL on every backend, so its Protocols stand beside what uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from tasks.core.documents import Element, Hit, IndexEntry, SourceFile
+from tasks.core.releases import ModelRef, RetrievalSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+
+
+# ── documents ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Source(Protocol):
+    """Where documents come from. Reading never changes it."""
+
+    @property
+    def uri(self) -> str:
+        """How the source was named: an absolute path, `s3://…`, `git+…`."""
+
+    def files(self) -> Iterable[SourceFile]:
+        """Every file, sorted by URI. Raises SourceMissing when the root itself is not there."""
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of one file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document as elements in reading order."""
+
+    uri: str
+    elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsable:
+    """A document that cost only itself: why, in a sentence for the person who owns the file."""
+
+    uri: str
+    reason: str
+
+
+class Parser(Protocol):
+    """Bytes to elements, in a killable subprocess with limits on time and memory."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same bytes could give other elements."""
+
+    @property
+    def limits(self) -> str:
+        """Changes whenever a document that was refused could now be accepted: time, memory, size."""
+
+    def refuses(self, uri: str, size_bytes: int) -> str | None:
+        """Why a file is not worth reading, from its size alone; None when it is."""
+
+    def kind(self, uri: str) -> str | None:
+        """What the name says the bytes are, such as `.docx`; None when no reader for it exists."""
+
+    def parse(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Parsed | Unparsable]:
+        """One result per file, in order. Never raises for the content of a file."""
+
+
+class Embedder(Protocol):
+    """Texts to unit vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same text could give another vector."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of one vector."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n_texts, dimensions) float32, unit length, in the order given."""
+
+
+class VectorIndex(Protocol):
+    """Chunks with vectors, readable as of any published snapshot. Derived: rebuilt from the catalog without embedding."""
+
+    def fence(self, collection: str, token: int) -> None:
+        """From now on, writes with a smaller token raise LeaseLost."""
+
+    def insert(self, collection: str, snapshot: int, entries: Sequence[IndexEntry], token: int) -> int:
+        """Adds births of `snapshot`; returns how many objects the store confirmed. Safe to repeat."""
+
+    def bury(self, collection: str, snapshot: int, chunk_ids: Sequence[str], token: int) -> int:
+        """Marks chunks as dead from `snapshot` on; returns how many the store confirmed. Safe to repeat."""
+
+    def undo(self, collection: str, snapshot: int, token: int) -> None:
+        """Removes every birth and every death at `snapshot` or later."""
+
+    def chunk_ids(self, collection: str, snapshot: int) -> set[str]:
+        """Ids alive at `snapshot`: born ≤ snapshot and not died ≤ snapshot."""
+
+    def search(
+        self, collection: str, snapshot: int, text: str, vector: Vectors, settings: RetrievalSettings
+    ) -> list[Hit]:
+        """The best `settings.k` chunks alive at `snapshot`, best first; ties broken by chunk id.
+
+        Scores depend on that snapshot's chunks only: later births and deaths change nothing.
+        """
+
+    def reclaim(self, collection: str, keep_snapshots: Sequence[int], token: int) -> int:
+        """Deletes chunks that none of `keep_snapshots` (nor anything newer than the newest of them) can read."""
+
+
+# ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote. Greedy decoding: the same prompt and model give the same text."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ChatModel(Protocol):
+    """One model, ready to answer."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same prompt could give another completion (weights, adapter, dtype, library, decoding)."""
+
+    def complete(
+        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, progress: Progress | None = None
+    ) -> list[Completion]:
+        """One completion per prompt, in order."""
+
+    def stream(self, prompt: Sequence[Message], *, max_new_tokens: int) -> Iterator[str]:
+        """The same completion as `complete`, in pieces."""
+
+    def count_tokens(self, prompt: Sequence[Message]) -> int:
+        """Tokens of the rendered prompt, generation prompt included."""
+
+
+class ChatModels(Protocol):
+    """Opens models. Opening an adapter runs its proof and raises AdapterBroken; opening twice is cheap."""
+
+    def base(self) -> ModelRef:
+        """The configured base model, with its digest."""
+
+    def open(self, model: ModelRef) -> ChatModel:
+        """The model, ready. Raises NotFound, AdapterBroken or ModelUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """One row: the prompt exactly as serving renders it, and the completion that carries the loss."""
+
+    label_id: str
+    prompt: tuple[Message, ...]
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What a training made. metrics: flat numbers such as loss, tokens_per_second, seconds."""
+
+    model: ModelRef
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+class Trainer(Protocol):
+    """Rows to a model in the artifact store. The same rows, settings and seed give the same adapter on one machine."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Base model, settings, seed and library versions."""
+
+    def train(
+        self,
+        rows: Sequence[TrainingRow],
+        validation: Sequence[TrainingRow],
+        workdir: Path,
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        """Trains in `workdir`, which a second call after a kill resumes from."""
+
+
+# ── artifacts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ArtifactStore(Protocol):
+    """Immutable folders named by the digest of what they hold. The file list is written last: its presence means whole."""
+
+    def put(self, folder: Path) -> str:
+        """Copies a folder in; returns its digest (`sha256-…`). Putting the same content again changes nothing."""
+
+    def path(self, digest: str) -> Path:
+        """A local folder to read from. Raises NotFound, or IntegrityFailure when bytes do not match the digest."""
+
+    def exists(self, digest: str) -> bool:
+        """Whether the folder is there and whole; does not read the bytes."""

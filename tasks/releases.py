@@ -1,0 +1,206 @@
+"""Steps that register, check, promote and roll back releases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasks.core.document_catalog import DocumentCatalog
+from tasks.core.errors import IndexIncomplete, NotFound, PromotionRefused, StaleComparison
+from tasks.core.ports import ChatModels, VectorIndex
+from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target
+from tasks.core.releases import ReleaseManifest
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A registered release. `cause` says in a few words why it was built."""
+
+    id: str
+    manifest: ReleaseManifest
+    cause: str
+    created_at: str
+
+
+class ReleaseCatalog(Protocol):
+    """Releases and the one pointer that says which is current."""
+
+    def register(self, manifest: ReleaseManifest, cause: str) -> ReleaseRow:
+        """The row of this manifest; registering an equal manifest again returns the first row."""
+
+    def release(self, assistant: str, release: str) -> ReleaseRow:
+        """Raises NotFound."""
+
+    def releases(self, assistant: str) -> list[ReleaseRow]:
+        """Newest first."""
+
+    def standing(self, assistant: str) -> Standing:
+        """What is being served now."""
+
+    def history(self, assistant: str) -> list[Promotion]:
+        """Every promotion and rollback, oldest first."""
+
+    def move_pointer(
+        self,
+        assistant: str,
+        release: str,
+        *,
+        expected: str | None,
+        kind: str,
+        evaluation: str | None,
+        unproven: bool,
+        who: str,
+        reason: str,
+    ) -> Promotion | None:
+        """Compare-and-set of the current pointer together with its history row; None when current is not `expected`."""
+
+
+class Judgements(Protocol):
+    """What evaluations concluded."""
+
+    def judgement(self, assistant: str, release: str) -> Judgement | None:
+        """The newest one of a release."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseBench:
+    """What the release steps need."""
+
+    assistant: str
+    releases: ReleaseCatalog
+    judgements: Judgements
+    documents: DocumentCatalog
+    index: VectorIndex
+    chat: ChatModels
+
+
+def check_bundle(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
+    """The infrastructure blessing: every part the manifest names is there, whole, and the one that was recorded.
+
+    Raises IndexIncomplete, NotFound or AdapterBroken.
+    """
+    check_snapshot(bench, manifest)
+    bench.chat.open(manifest.model)
+
+
+def check_snapshot(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
+    """The snapshot is published, is the recorded one, and the index holds exactly its chunks."""
+    pinned = manifest.snapshot
+    snapshot = bench.documents.published(manifest.assistant, pinned.number)
+    if snapshot is None:
+        raise IndexIncomplete(
+            f"Snapshot {pinned.number} of {manifest.assistant} is not published.", snapshot=pinned.number
+        )
+    if (snapshot.manifest_hash, snapshot.collection) != (pinned.manifest_hash, pinned.collection):
+        raise IndexIncomplete(
+            f"Snapshot {pinned.number} has manifest hash {snapshot.manifest_hash[:12]}, the release recorded "
+            f"{pinned.manifest_hash[:12]}.",
+            snapshot=pinned.number,
+        )
+    wanted = set(bench.documents.chunk_keys(manifest.assistant, pinned.number))
+    held = bench.index.chunk_ids(pinned.collection, pinned.number)
+    if wanted != held:
+        raise IndexIncomplete(
+            f"The index holds {len(held)} chunks of snapshot {pinned.number}, the catalog {len(wanted)}: "
+            f"{len(wanted - held)} missing, {len(held - wanted)} unexpected. Re-ingest to rebuild it.",
+            missing=len(wanted - held),
+            unexpected=len(held - wanted),
+        )
+
+
+def promote(
+    bench: ReleaseBench,
+    release: str,
+    *,
+    golden_set: str | None,
+    who: str,
+    reason: str | None = None,
+) -> Promotion | None:
+    """Makes a proven release current; None when it already is. Refuses by name, see `require_promotable`."""
+    row = bench.releases.release(bench.assistant, release)
+    standing = bench.releases.standing(bench.assistant)
+    judgement = bench.judgements.judgement(bench.assistant, row.id)
+    if standing.release == row.id and not standing.unproven:
+        return None
+    history = bench.releases.history(bench.assistant)
+    require_promotable(row.id, standing, judgement, history, golden_set=golden_set, reason=reason)
+    check_bundle(bench, row.manifest)
+    assert judgement is not None  # require_promotable raised otherwise
+    return _move(bench, row.id, standing, judgement.id, False, who, reason or row.cause)
+
+
+def promote_unproven(bench: ReleaseBench, release: str, *, allowed: bool, who: str) -> Promotion | None:
+    """Makes a release current without proof, because no golden set exists yet; None when it already is."""
+    if not allowed:
+        raise PromotionRefused(
+            "No golden set exists yet and allow_unproven is off, so nothing may go live. Import golden labels first: "
+            "`ratchet labels import FILE.jsonl`."
+        )
+    row = bench.releases.release(bench.assistant, release)
+    standing = bench.releases.standing(bench.assistant)
+    if standing.release == row.id:
+        return None
+    if standing.release is not None and not standing.unproven:
+        raise PromotionRefused(f"{standing.release} is proven; an unproven release cannot replace it.", release=row.id)
+    check_bundle(bench, row.manifest)
+    return _move(bench, row.id, standing, None, True, who, f"unproven: {row.cause}")
+
+
+def _move(
+    bench: ReleaseBench, release: str, seen: Standing, evaluation: str | None, unproven: bool, who: str, reason: str
+) -> Promotion:
+    moved = bench.releases.move_pointer(
+        bench.assistant,
+        release,
+        expected=seen.release,
+        kind="promote",
+        evaluation=evaluation,
+        unproven=unproven,
+        who=who,
+        reason=reason,
+    )
+    if moved is None:
+        raise StaleComparison(
+            f"Another promotion replaced {seen.release} while {release} was being promoted. Evaluate it again.",
+            release=release,
+        )
+    return moved
+
+
+def roll_back(bench: ReleaseBench, *, to: str | None, who: str, reason: str) -> Promotion:
+    """Makes an earlier release current again. Opens no model and no file of the release it leaves."""
+    target = rollback_target(bench.releases.history(bench.assistant), to)
+    row = bench.releases.release(bench.assistant, target.release)
+    standing = bench.releases.standing(bench.assistant)
+    if row.id == standing.release:
+        raise NotFound(f"Release {row.id} is already being served.", release=row.id)
+    check_snapshot(bench, row.manifest)
+    moved = bench.releases.move_pointer(
+        bench.assistant,
+        row.id,
+        expected=standing.release,
+        kind="rollback",
+        evaluation=target.evaluation,
+        unproven=target.unproven,
+        who=who,
+        reason=reason,
+    )
+    if moved is None:
+        raise StaleComparison("Another promotion happened at the same moment; look at `ratchet status` and try again.")
+    return moved
+
+
+def states(rows: Sequence[ReleaseRow], standing: Standing, history: Sequence[Promotion]) -> dict[str, str]:
+    """One word per release: current, retired, rolled-back or candidate."""
+    served = {p.release for p in history}
+    left = {p.previous for p in history if p.kind == "rollback"}
+    words: dict[str, str] = {}
+    for row in rows:
+        if row.id == standing.release:
+            words[row.id] = "current"
+        elif row.id in left:
+            words[row.id] = "rolled-back"
+        else:
+            words[row.id] = "retired" if row.id in served else "candidate"
+    return words

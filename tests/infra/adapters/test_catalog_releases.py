@@ -1,0 +1,99 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from infra.adapters.catalog import migrate as migration
+from infra.adapters.catalog.database import engine_for
+from infra.adapters.catalog.migrate import CatalogFromNewerVersion, migrate
+from infra.adapters.catalog.releases import CatalogReleases
+from infra.adapters.catalog.tables import metadata
+from tasks.core.errors import NotFound
+from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings, SnapshotRef
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    migrate(engine)
+    return engine
+
+
+def manifest(snapshot: int = 1) -> ReleaseManifest:
+    return ReleaseManifest(
+        assistant="default",
+        snapshot=SnapshotRef(number=snapshot, manifest_hash="ab" * 32, collection="default-1"),
+        model=ModelRef(kind="base", base="tiny", base_digest="sha256-0"),
+        prompt=PromptSpec(system="Answer.", abstention="The documents do not say."),
+        retrieval=RetrievalSettings(),
+        pattern="rag",
+    )
+
+
+def move(catalog: CatalogReleases, release: str, expected: str | None, kind: str = "promote") -> bool:
+    row = catalog.move_pointer(
+        "default", release, expected=expected, kind=kind, evaluation=None, unproven=False, who="ann", reason="why"
+    )
+    return row is not None
+
+
+def test_migrations_make_exactly_the_tables_the_code_uses(engine: Engine) -> None:
+    with engine.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    scripts = ScriptDirectory(str(Path(migration.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [migration.HEAD]
+
+
+def test_a_catalog_from_a_newer_version_is_refused(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(CatalogFromNewerVersion, match="Upgrade ratchet"):
+        migrate(engine)
+
+
+def test_an_equal_manifest_is_the_same_release(engine: Engine) -> None:
+    catalog = CatalogReleases(engine)
+    first = catalog.register(manifest(), "first")
+    assert catalog.register(manifest(), "again") == first
+    assert catalog.release("default", first.id).manifest == manifest()
+    assert [row.id for row in catalog.releases("default")] == [first.id]
+
+
+def test_an_unknown_release_is_named(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="r-nothing"):
+        CatalogReleases(engine).release("default", "r-nothing")
+
+
+def test_the_pointer_moves_only_from_what_was_expected(engine: Engine) -> None:
+    catalog = CatalogReleases(engine)
+    one, two = (catalog.register(manifest(n), "x").id for n in (1, 2))
+    assert move(catalog, one, expected=None)
+    assert not move(catalog, two, expected=None)
+    assert catalog.standing("default").release == one
+    assert len(catalog.history("default")) == 1
+    assert move(catalog, two, expected=one)
+    assert [(p.release, p.previous) for p in catalog.history("default")] == [(one, None), (two, one)]
+
+
+def test_of_many_promotions_at_once_one_wins_and_one_row_is_written(engine: Engine) -> None:
+    catalog = CatalogReleases(engine)
+    start, *others = [catalog.register(manifest(n), "x").id for n in range(1, 10)]
+    move(catalog, start, expected=None)
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda release: move(catalog, release, expected=start), others))
+    assert sum(won) == 1
+    assert len(catalog.history("default")) == 2
+    assert catalog.standing("default").release == others[won.index(True)]
+
+
+def test_the_release_id_is_the_hash_of_the_whole_manifest() -> None:
+    same, other = manifest(), manifest(2)
+    assert same.id == manifest().id != other.id
+    assert same.id != manifest().model_copy(update={"pattern": "sequential"}).id

@@ -1,0 +1,75 @@
+import pytest
+
+from tasks.core.errors import NotFound, PromotionRefused, StaleComparison
+from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target
+
+
+def judged(verdict: str = "PROMOTE", baseline: str | None = "r-1", golden_set: str | None = "g-1") -> Judgement:
+    return Judgement("e-1", "r-2", baseline, verdict, golden_set, ("style: 0.40 is under the floor 0.60.",))  # type: ignore[arg-type]
+
+
+def moves(*releases: str) -> list[Promotion]:
+    """A history: "r-1" is a promotion, "-r-1" a rollback to it."""
+    rows: list[Promotion] = []
+    for seq, name in enumerate(releases, 1):
+        kind = "rollback" if name.startswith("-") else "promote"
+        previous = rows[-1].release if rows else None
+        rows.append(Promotion(seq, name.lstrip("-"), previous, kind, "e", False, "ann", "why", "now"))  # type: ignore[arg-type]
+    return rows
+
+
+def test_a_promote_verdict_against_the_served_release_may_go_live() -> None:
+    require_promotable("r-2", Standing("r-1", False), judged(), moves("r-1"), golden_set="g-1", reason=None)
+
+
+def test_a_release_without_an_evaluation_is_refused() -> None:
+    with pytest.raises(PromotionRefused, match="has not been evaluated"):
+        require_promotable("r-2", Standing("r-1", False), None, [], golden_set="g-1", reason=None)
+
+
+@pytest.mark.parametrize("verdict", ["HOLD", "REJECT"])
+def test_only_promote_promotes_and_the_refusal_carries_the_gates_reasons(verdict: str) -> None:
+    with pytest.raises(PromotionRefused, match=f"judged {verdict}.*under the floor"):
+        require_promotable("r-2", Standing("r-1", False), judged(verdict), [], golden_set="g-1", reason=None)
+
+
+def test_a_verdict_against_a_release_no_longer_served_is_stale() -> None:
+    with pytest.raises(StaleComparison, match="compared with r-1, but r-9 is being served"):
+        require_promotable("r-2", Standing("r-9", False), judged(), [], golden_set="g-1", reason=None)
+
+
+def test_a_verdict_on_floors_alone_is_stale_once_a_proven_release_is_served() -> None:
+    first = judged(baseline=None)
+    require_promotable("r-2", Standing(None, False), first, [], golden_set="g-1", reason=None)
+    require_promotable("r-2", Standing("r-0", True), first, [], golden_set="g-1", reason=None)
+    with pytest.raises(StaleComparison):
+        require_promotable("r-2", Standing("r-1", False), first, [], golden_set="g-1", reason=None)
+
+
+def test_a_verdict_on_an_older_golden_set_is_stale() -> None:
+    with pytest.raises(StaleComparison, match="golden set"):
+        require_promotable("r-2", Standing("r-1", False), judged(), [], golden_set="g-2", reason=None)
+
+
+def test_a_rolled_back_release_needs_a_new_reason() -> None:
+    history = moves("r-1", "r-2", "-r-1")
+    with pytest.raises(PromotionRefused, match="rolled back before"):
+        require_promotable("r-2", Standing("r-1", False), judged(), history, golden_set="g-1", reason=None)
+    require_promotable("r-2", Standing("r-1", False), judged(), history, golden_set="g-1", reason="fixed upstream")
+
+
+def test_rolling_back_twice_goes_back_two_releases() -> None:
+    assert rollback_target(moves("r-1", "r-2", "r-3")).release == "r-2"
+    assert rollback_target(moves("r-1", "r-2", "r-3", "-r-2")).release == "r-1"
+    assert rollback_target(moves("r-1", "r-2", "-r-1", "r-3")).release == "r-1"
+
+
+def test_there_is_no_rollback_before_the_first_release() -> None:
+    with pytest.raises(NotFound, match="no earlier release"):
+        rollback_target(moves("r-1"))
+
+
+def test_rollback_to_a_release_that_was_never_current_is_refused() -> None:
+    with pytest.raises(NotFound, match="never current"):
+        rollback_target(moves("r-1", "r-2"), "r-7")
+    assert rollback_target(moves("r-1", "r-2", "r-3"), "r-1").release == "r-1"
