@@ -9,12 +9,15 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tasks.core.errors import BadSetting
+from tasks.core.policy import Policy
 
 
 class Settings(BaseSettings):
     """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`."""
 
-    model_config = SettingsConfigDict(env_prefix="RATCHET_", toml_file="ratchet.toml", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RATCHET_", env_nested_delimiter="__", toml_file="ratchet.toml", extra="forbid", frozen=True
+    )
 
     home: Path = Field(default=Path(".ratchet"), description="Where the catalog, index, artifacts and models live")
     database_url: SecretStr | None = Field(
@@ -45,6 +48,7 @@ class Settings(BaseSettings):
         default=0.1, ge=0, lt=1, description="Share of clusters used to choose and calibrate"
     )
 
+    policy: Policy = Field(default_factory=Policy, description="What a release must prove")
     allow_unproven: bool = Field(default=True, description="Serve snapshots before a golden set exists, and say so")
     service_host: str = "127.0.0.1"
     service_port: int = Field(default=8321, ge=0, le=65535)

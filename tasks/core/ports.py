@@ -1,6 +1,7 @@
 """What Ratchet asks of the outside world. One adapter per Protocol and outside thing, under `infra/adapters`.
 
-The contract is written here once; adapters do not repeat it. The catalog is SQL on every backend, so its Protocols stand beside what uses them.
+The contract is written here once; adapters do not repeat it. The catalog is SQL on every backend, so its Protocols
+stand beside the steps that use them.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Embedder(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Chunks with vectors, readable as of any published snapshot. Derived: rebuilt from the catalog without embedding."""
+    """Chunks with vectors, readable as of any published snapshot. Derived: the catalog rebuilds it."""
 
     def fence(self, collection: str, token: int) -> None:
         """From now on, writes with a smaller token raise LeaseLost."""
@@ -148,7 +149,7 @@ class ChatModel(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the same prompt could give another completion (weights, adapter, dtype, library, decoding)."""
+        """Changes whenever the same prompt could give another completion: weights, adapter, precision, library."""
 
     def complete(
         self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, progress: Progress | None = None
@@ -211,7 +212,7 @@ class Trainer(Protocol):
 
 
 class ArtifactStore(Protocol):
-    """Immutable folders named by the digest of what they hold. The file list is written last: its presence means whole."""
+    """Immutable folders named by the digest of what they hold; the file list, written last, means whole."""
 
     def put(self, folder: Path) -> str:
         """Copies a folder in; returns its digest (`sha256-…`). Putting the same content again changes nothing."""

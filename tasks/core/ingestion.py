@@ -1,0 +1,186 @@
+"""The values that pass from step to step while a snapshot is made, and the report that comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tasks.core.changes import Changes
+from tasks.core.document_catalog import Hint, LiveDocument, Publication, Quarantined, RegisteredSource
+from tasks.core.documents import Chunk, Snapshot
+from tasks.core.fingerprints import manifest_hash
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """A file that a reader exists for, with the hash of its bytes."""
+
+    document: str  # the document's URI
+    source: str
+    path: str  # inside the source
+    kind: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is in the sources now."""
+
+    sources: tuple[RegisteredSource, ...]
+    files: tuple[ScannedFile, ...]
+    refused: tuple[Quarantined, ...]  # not worth reading, or not readable
+    hints: tuple[Hint, ...]
+    skipped: int  # files of kinds that no reader exists for
+    started: float  # monotonic seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run has to do."""
+
+    assistant: str
+    before: Snapshot | None
+    live: tuple[LiveDocument, ...]  # all documents of `before`
+    changes: Changes  # of the scanned sources
+    to_read: tuple[ScannedFile, ...]
+    quarantined: tuple[Quarantined, ...]  # known to be unreadable: not tried again
+    pipeline: str
+    collection: str
+    scan: Scan
+
+    @property
+    def number(self) -> int:
+        """The number of the snapshot that would be built."""
+        return self.before.number + 1 if self.before else 1
+
+    @property
+    def re_embeds(self) -> bool:
+        """Whether the vectors of `before` belong to another embedder."""
+        return self.before is not None and self.before.collection != self.collection
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDocument:
+    """A document of the next snapshot, with its chunks in reading order."""
+
+    uri: str
+    source: str
+    content_hash: str
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def as_live(self) -> LiveDocument:
+        """The document as the catalog keeps it."""
+        return LiveDocument(self.uri, self.source, self.content_hash, tuple(chunk.id for chunk in self.chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The next snapshot as it will be, before anything of it is stored."""
+
+    plan: Plan
+    read: tuple[ReadDocument, ...]
+    quarantined: tuple[Quarantined, ...]  # all of the scanned sources
+    documents: tuple[LiveDocument, ...]  # all of the next snapshot, sorted by URI
+    manifest_hash: str
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it differs from the snapshot before in anything that counts."""
+        return self.plan.before is None or self.plan.before.manifest_hash != self.manifest_hash
+
+    @property
+    def chunk_ids(self) -> frozenset[str]:
+        """Every chunk of the next snapshot."""
+        return frozenset(chunk_id for document in self.documents for chunk_id in document.chunk_ids)
+
+    @property
+    def chunks_read(self) -> Mapping[str, Chunk]:
+        """The chunks of the documents that were read."""
+        return {chunk.id: chunk for document in self.read for chunk in document.chunks}
+
+
+def draft_of(plan: Plan, read: tuple[ReadDocument, ...], unreadable: tuple[Quarantined, ...]) -> Draft:
+    """The next snapshot. A document that became unreadable stays as it was: old text is better than none."""
+    after = {document.uri: document for document in plan.live if document.uri not in set(plan.changes.deleted)}
+    after |= {document.uri: document.as_live for document in read}
+    documents = tuple(after[uri] for uri in sorted(after))
+    manifest = manifest_hash(plan.pipeline, ((d.uri, d.content_hash, d.chunk_ids) for d in documents))
+    quarantined = tuple(sorted((*plan.quarantined, *unreadable), key=lambda q: q.uri))
+    return Draft(plan, read, quarantined, documents, manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A draft whose every chunk has a vector in the cache. embeds: texts sent to the embedder for it."""
+
+    draft: Draft
+    embeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A snapshot that the index holds whole and nobody sees; `publication` is None when nothing changed."""
+
+    embedded: Embedded
+    publication: Publication | None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What a run did, or, when `is_plan`, what it would do."""
+
+    snapshot: int
+    manifest_hash: str
+    documents: Mapping[str, int]
+    chunks: Mapping[str, int]
+    embeds: int
+    seconds: float
+    skipped: int
+    quarantine: tuple[Quarantined, ...] = field(repr=False)
+    is_new: bool
+    is_plan: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The object `ratchet ingest --json` prints."""
+        return {
+            "snapshot": self.snapshot,
+            "manifest_hash": self.manifest_hash,
+            "documents": dict(self.documents),
+            "chunks": dict(self.chunks),
+            "embeds": self.embeds,
+            "seconds": round(self.seconds, 3),
+            "skipped": self.skipped,
+            "quarantine": [{"document": q.uri, "reason": q.reason} for q in self.quarantine],
+            "new": self.is_new,
+            "plan": self.is_plan,
+        }
+
+
+def report_on(
+    embedded: Embedded, *, born: int, died: int, seconds: float, is_plan: bool, elsewhere: tuple[Quarantined, ...] = ()
+) -> IngestReport:
+    """The report. elsewhere: what is in quarantine in sources that were not scanned."""
+    draft = embedded.draft
+    plan, before = draft.plan, draft.plan.before
+    held_back = {q.uri for q in draft.quarantined}
+    documents = {
+        "added": len(set(plan.changes.added) - held_back),
+        "changed": len(set(plan.changes.changed) - held_back),
+        "deleted": len(plan.changes.deleted),
+        "unchanged": 0,
+        "quarantined": len(draft.quarantined) + len(elsewhere),
+    }
+    documents["unchanged"] = len(draft.documents) - documents["added"] - documents["changed"]
+    return IngestReport(
+        snapshot=before.number if before and not draft.is_new else plan.number,
+        manifest_hash=draft.manifest_hash,
+        documents=documents,
+        chunks={"born": born, "died": died, "live": len(draft.chunk_ids)},
+        embeds=embedded.embeds,
+        seconds=seconds,
+        skipped=plan.scan.skipped,
+        quarantine=tuple(sorted((*draft.quarantined, *elsewhere), key=lambda q: q.uri)),
+        is_new=draft.is_new,
+        is_plan=is_plan,
+    )

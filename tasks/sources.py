@@ -1,0 +1,120 @@
+"""Steps that find out what there is to ingest: which sources, and which files they hold now."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from tasks.core.document_catalog import FIRST_SOURCE, Hint, Quarantined, RegisteredSource, unread
+from tasks.core.documents import SourceFile
+from tasks.core.errors import NotFound, UsageError
+from tasks.core.fingerprints import content_hash
+from tasks.core.ingestion import Scan, ScannedFile
+from tasks.core.ports import Progress, Source
+from tasks.documents import DocumentsBench
+
+# ── which sources ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resolve_sources(
+    bench: DocumentsBench, location: str | None = None, name: str | None = None
+) -> tuple[RegisteredSource, ...]:
+    """The sources to ingest; nothing is registered before something is published.
+
+    No location: all registered ones. A location that is known: that one. An unknown one: an additional source, or,
+    with the name of a registered source, the new place of that one. After a change of the pipeline always all of them.
+    """
+    known = bench.catalog.sources(bench.assistant)
+    if location is None:
+        chosen = tuple(source for source in known if name in (None, source.name))
+        if not chosen:
+            raise UsageError(
+                f"Assistant {bench.assistant} has no source{f' named {name}' if name else ''} yet. "
+                "Name one: `ratchet ingest PATH`.",
+            )
+    else:
+        chosen = (_source_at(bench.open_source(location).uri, name, known),)
+    before = bench.catalog.published(bench.assistant)
+    if before is not None and before.pipeline != bench.pipeline:
+        names = {source.name for source in chosen}
+        chosen = (*chosen, *(source for source in known if source.name not in names))
+    return chosen
+
+
+def _source_at(uri: str, name: str | None, known: Sequence[RegisteredSource]) -> RegisteredSource:
+    for source in known:
+        if source.uri == uri and name in (None, source.name):
+            return source
+    taken = {source.name for source in known}
+    if name is None:
+        name = _free_name(uri, taken)
+    elif not taken:
+        name = FIRST_SOURCE
+    return RegisteredSource(name, uri)
+
+
+def _free_name(uri: str, taken: set[str]) -> str:
+    if not taken:
+        return FIRST_SOURCE
+    slug = re.sub(r"[^a-z0-9]+", "-", PurePath(uri).name.lower()).strip("-")[:50] or "source"
+    numbered = (slug if n == 1 else f"{slug}-{n}" for n in range(1, len(taken) + 2))
+    return next(candidate for candidate in numbered if candidate not in taken)
+
+
+# ── what is there ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scan(bench: DocumentsBench, sources: Sequence[RegisteredSource], progress: Progress | None = None) -> Scan:
+    """Every file of the sources, hashed unless its hint says that the bytes are those of last time. Does not write."""
+    started = time.monotonic()
+    files: list[ScannedFile] = []
+    refused: list[Quarantined] = []
+    hints: list[Hint] = []
+    skipped = 0
+    for registered in sources:
+        source, remembered = bench.open_source(registered.uri), bench.catalog.hints(bench.assistant, registered.name)
+        listed = list(source.files())
+        for done, file in enumerate(listed, start=1):
+            kind = bench.parser.kind(file.uri)
+            if kind is None:
+                skipped += 1
+                continue
+            found = _hashed(bench, source, registered, file, kind, remembered.get(file.uri))
+            if isinstance(found, Quarantined):
+                refused.append(found)
+            else:
+                files.append(found)
+                if file.hint:
+                    hints.append(Hint(registered.name, file.uri, file.hint, found.content_hash))
+            if progress:
+                progress("scan", done, len(listed))
+    _check_distinct(files)
+    return Scan(tuple(sources), tuple(files), tuple(refused), tuple(hints), skipped, started)
+
+
+def _hashed(
+    bench: DocumentsBench, source: Source, registered: RegisteredSource, file: SourceFile, kind: str, hint: Hint | None
+) -> ScannedFile | Quarantined:
+    document = registered.document(file.uri)
+    refusal = bench.parser.refuses(file.uri, file.size_bytes)
+    if file.problem:
+        return unread(document, registered.name, bench.refusal_key, file.problem)
+    if refusal:
+        return Quarantined(document, registered.name, f"size-{file.size_bytes}", bench.refusal_key, refusal)
+    if hint is not None and file.hint and hint.hint == file.hint:
+        digest = hint.content_hash
+    else:
+        try:
+            digest = content_hash(source.read(file.uri))
+        except NotFound as error:
+            return unread(document, registered.name, bench.refusal_key, error.message)
+    return ScannedFile(document, registered.name, file.uri, kind, digest)
+
+
+def _check_distinct(files: Sequence[ScannedFile]) -> None:
+    twice = [uri for uri, count in Counter(file.document for file in files).items() if count > 1]
+    if twice:
+        raise UsageError(f"Two files would both be the document {twice[0]}. Rename one, or register a source anew.")
