@@ -1,0 +1,106 @@
+"""Trainings and the models they made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+
+from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.database import now, reading
+from infra.adapters.catalog.releases import ensure_assistant
+from tasks.core.releases import ModelRef, SnapshotRef
+from tasks.training import Lineage, RegisteredModel
+
+
+class CatalogTrainings:
+    """TrainingCatalog on SQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def start(self, assistant: str, training: str, label_ids: Sequence[str]) -> None:
+        running = {"state": "running", "error": None, "started_at": now(), "finished_at": None}
+        with self._engine.begin() as connection:
+            ensure_assistant(connection, assistant)
+            if not _change(connection, assistant, training, running):
+                row = {"assistant": assistant, "id": training, "label_ids": list(label_ids)}
+                connection.execute(insert(t.trainings).values(**row, **running))
+
+    def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
+        model = ref.adapter or ref.base_digest or ref.base
+        with self._engine.begin() as connection:
+            known = _find(connection, assistant, model)
+            registered = known or RegisteredModel(model, ref, lineage, now())
+            if known is None:
+                connection.execute(insert(t.models).values(assistant=assistant, **_values(registered)))
+            done = {"state": "succeeded", "model": model, "error": None, "finished_at": now()}
+            _change(connection, assistant, lineage.training, done)
+        return registered
+
+    def fail(self, assistant: str, training: str, error: str) -> None:
+        with self._engine.begin() as connection:
+            _change(connection, assistant, training, {"state": "failed", "error": error, "finished_at": now()})
+
+    def made_by(self, assistant: str, training: str) -> RegisteredModel | None:
+        trainings = t.trainings.c
+        query = select(trainings.model).where(
+            trainings.assistant == assistant, trainings.id == training, trainings.state == "succeeded"
+        )
+        with reading(self._engine).begin() as connection:
+            model = connection.scalar(query)
+            return _find(connection, assistant, model) if model else None
+
+    def trained_on(self, assistant: str, model: ModelRef) -> frozenset[str] | None:
+        """Ids of the labels an adapter learnt from; None when no training recorded them."""
+        with reading(self._engine).begin() as connection:
+            known = _find(connection, assistant, model.adapter) if model.adapter else None
+        return frozenset(known.lineage.label_ids) if known else None
+
+    def models(self, assistant: str) -> list[RegisteredModel]:
+        query = select(t.models).where(t.models.c.assistant == assistant)
+        newest_first = query.order_by(t.models.c.created_at.desc(), t.models.c.id)
+        with reading(self._engine).begin() as connection:
+            return [_model(row) for row in connection.execute(newest_first).mappings()]
+
+
+def _change(connection: Connection, assistant: str, training: str, values: dict[str, Any]) -> bool:
+    this = (t.trainings.c.assistant == assistant, t.trainings.c.id == training)
+    return connection.execute(update(t.trainings).where(*this).values(**values)).rowcount == 1
+
+
+def _find(connection: Connection, assistant: str, model: str) -> RegisteredModel | None:
+    query = select(t.models).where(t.models.c.assistant == assistant, t.models.c.id == model)
+    row = connection.execute(query).mappings().one_or_none()
+    return _model(row) if row else None
+
+
+def _values(model: RegisteredModel) -> dict[str, Any]:
+    lineage = model.lineage
+    return {
+        "id": model.id,
+        "ref": model.ref.model_dump(mode="json"),
+        "lineage": {
+            "training": lineage.training,
+            "trainer": lineage.trainer,
+            "snapshot": lineage.snapshot.model_dump(mode="json"),
+            "label_ids": list(lineage.label_ids),
+            "rows": lineage.rows,
+            "metrics": dict(lineage.metrics),
+        },
+        "created_at": model.created_at,
+    }
+
+
+def _model(row: RowMapping) -> RegisteredModel:
+    kept = row["lineage"]
+    lineage = Lineage(
+        training=kept["training"],
+        trainer=kept["trainer"],
+        snapshot=SnapshotRef.model_validate(kept["snapshot"]),
+        label_ids=tuple(kept["label_ids"]),
+        rows=kept["rows"],
+        metrics=kept["metrics"],
+    )
+    return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), lineage, row["created_at"])

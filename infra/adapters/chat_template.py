@@ -1,0 +1,38 @@
+"""Messages to token ids by the model's own chat template: the same ids in training and in serving."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.core.ports import Message
+
+
+class ChatTemplate:
+    """A tokenizer's chat template. Message contents are data: control tokens written in them are broken up."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+        control = sorted(token for token in added | set(tokenizer.all_special_tokens) if len(token) > 1)
+        self._control = re.compile("|".join(map(re.escape, control)) or r"(?!)")
+
+    def ids(self, messages: Sequence[Message], *, answer_next: bool = True) -> list[int]:
+        """The prompt's tokens; answer_next: ending where the assistant's answer begins."""
+        turns = [{"role": message.role, "content": self._as_data(message.content)} for message in messages]
+        text = self._tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=answer_next, enable_thinking=False
+        )
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def fixed_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens that every prompt with these messages before its last one begins with."""
+        fixed = self.ids(messages[:-1], answer_next=False) if len(messages) > 1 else []
+        whole = self.ids(messages)
+        same = next((i for i, (a, b) in enumerate(zip(fixed, whole, strict=False)) if a != b), len(fixed))
+        return fixed[:same]
+
+    def _as_data(self, text: str) -> str:
+        return self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)

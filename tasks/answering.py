@@ -1,0 +1,235 @@
+"""The one way an answer is made, for evaluation, `ratchet ask` and the answer service."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasks.core.answers import AbstainedBecause, Answer, Passage
+from tasks.core.confidence import confidence
+from tasks.core.documents import Hit
+from tasks.core.errors import UsageError
+from tasks.core.ports import ChatModel, ChatModels, Completion, Embedder, Message, Progress, VectorIndex
+from tasks.core.prompts import render, shown
+from tasks.core.releases import ReleaseManifest, canonical_json
+from tasks.core.replies import Reply, settle, whole_sentences
+
+PORTION = 32  # prompts asked, and then cached, together
+_PATTERNS = ("rag", "sequential", "tuned")
+
+
+class CompletionCache(Protocol):
+    """Completions asked for before. Decoding is greedy, so an entry never goes stale: keys name model and prompt."""
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, Completion]:
+        """Those of the keys that are there."""
+
+    def put_many(self, completions: Mapping[str, Completion]) -> None:
+        """Adds them; a key that is there already stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringBench:
+    """What answering needs. completions: None keeps nothing."""
+
+    index: VectorIndex
+    embedder: Embedder
+    chat: ChatModels
+    completions: CompletionCache | None = None
+
+
+_NOTHING = Completion("", prompt_tokens=0, completion_tokens=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question, what was found for it, and either the prompt or the reason not to ask the model."""
+
+    question: str
+    passages: tuple[Passage, ...]
+    confidence: float
+    prompt: tuple[Message, ...] = ()
+    because: AbstainedBecause | None = None
+
+
+def answer(
+    questions: Sequence[str], manifest: ReleaseManifest, bench: AnsweringBench, progress: Progress | None = None
+) -> list[Answer]:
+    """One answer per question, in order, all from the release's own snapshot, model and prompt.
+
+    Raises what opening the model raises, and UsageError for an answering pattern that is not built yet.
+    """
+    chat = _open(manifest, bench)
+    asked = [_ask(question, hits, manifest, chat) for question, hits in _retrieve(questions, manifest, bench)]
+    limit = manifest.limits.max_new_tokens
+    written = iter(_complete([one.prompt for one in asked if one.prompt], limit, chat, bench.completions, progress))
+    release = manifest.id
+    return [_answer(one, next(written) if one.prompt else _NOTHING, manifest, release) for one in asked]
+
+
+def answer_one(question: str, manifest: ReleaseManifest, bench: AnsweringBench) -> Answer:
+    """`answer` for a single question."""
+    return answer([question], manifest, bench)[0]
+
+
+def stream_answer(question: str, manifest: ReleaseManifest, bench: AnsweringBench) -> Iterator[str | Answer]:
+    """The text of `answer_one` in pieces, then the Answer.
+
+    Nothing is sent that could still be withdrawn: whole sentences, and all at once where the release requires support.
+    """
+    if _checks_support(manifest):
+        final = answer_one(question, manifest, bench)
+        yield final.text
+        yield final
+        return
+    chat = _open(manifest, bench)
+    [(_, hits)] = _retrieve([question], manifest, bench)
+    asked = _ask(question, hits, manifest, chat)
+    raw, sent = "", ""
+    for piece in chat.stream(asked.prompt, max_new_tokens=manifest.limits.max_new_tokens) if asked.prompt else ():
+        raw += piece
+        ready = _settle(whole_sentences(raw), asked, manifest)
+        if ready.because is None and ready.text != sent:
+            yield ready.text[len(sent) :]
+            sent = ready.text
+    final = _answer(asked, _counted(raw, asked.prompt, chat) if asked.prompt else _NOTHING, manifest, manifest.id)
+    yield final.text[len(sent) :]
+    yield final
+
+
+def _open(manifest: ReleaseManifest, bench: AnsweringBench) -> ChatModel:
+    if manifest.pattern not in _PATTERNS:
+        raise UsageError(
+            f"The answering pattern {manifest.pattern!r} is not built yet; this version answers with "
+            f"{', '.join(_PATTERNS)}. Choose one of them for the release.",
+            pattern=manifest.pattern,
+        )
+    return bench.chat.open(manifest.model)
+
+
+def _retrieve(
+    questions: Sequence[str], manifest: ReleaseManifest, bench: AnsweringBench
+) -> Iterator[tuple[str, list[Hit]]]:
+    """Each question with its hits at the release's snapshot; none for a model that answers from what it learned."""
+    if manifest.pattern == "tuned" or not questions:
+        yield from ((question, []) for question in questions)
+        return
+    at = manifest.snapshot
+    for question, vector in zip(questions, bench.embedder.embed(questions), strict=True):
+        yield question, bench.index.search(at.collection, at.number, question, vector, manifest.retrieval)
+
+
+def _ask(question: str, hits: Sequence[Hit], manifest: ReleaseManifest, chat: ChatModel) -> _Asked:
+    sure = confidence(question, hits)
+    passages = _packed(hits, manifest.limits.max_context_tokens, chat)
+    least = manifest.retrieval.min_confidence
+    if manifest.pattern != "tuned" and not passages:
+        return _Asked(question, passages, sure, because="no-passages")
+    if manifest.pattern != "tuned" and least is not None and sure < least:
+        return _Asked(question, passages, sure, because="confidence")
+    return _Asked(question, passages, sure, prompt=render(manifest.prompt, passages, question))
+
+
+def _packed(hits: Sequence[Hit], max_tokens: int, chat: ChatModel) -> tuple[Passage, ...]:
+    """The best hits whose texts fit together, numbered from 1; the first is cut to fit, so there is always one."""
+    passages: list[Passage] = []
+    left = max_tokens
+    for hit in hits:
+        text = shown(hit.chunk) if passages else _cut(shown(hit.chunk), max_tokens, chat)
+        left -= _tokens(text, chat)
+        if left < 0:
+            break
+        chunk = hit.chunk
+        passages.append(Passage(len(passages) + 1, chunk.document, chunk.id, text, hit.score, hit.similarity))
+    return tuple(passages)
+
+
+def _cut(text: str, max_tokens: int, chat: ChatModel) -> str:
+    while len(text) > 1 and (tokens := _tokens(text, chat)) > max_tokens:
+        text = text[: min(len(text) - 1, len(text) * max_tokens // tokens)]
+    return text
+
+
+def _tokens(text: str, chat: ChatModel) -> int:
+    return chat.count_tokens([Message("user", text)]) - chat.count_tokens([Message("user", "")])
+
+
+def _complete(
+    prompts: Sequence[tuple[Message, ...]],
+    limit: int,
+    chat: ChatModel,
+    cache: CompletionCache | None,
+    progress: Progress | None,
+) -> list[Completion]:
+    """One completion per prompt; the model is asked for each distinct prompt that the cache does not hold, once."""
+    keys = [completion_key(chat.fingerprint, prompt, limit) for prompt in prompts]
+    known = dict(cache.get_many(keys)) if cache else {}
+    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
+    for portion in _portions(missing):
+        told = _continued(progress, len(missing) - len(missing.keys() - known.keys()), len(missing))
+        written = chat.complete([missing[key] for key in portion], max_new_tokens=limit, progress=told)
+        new = dict(zip(portion, written, strict=True))
+        known |= new
+        if cache:
+            cache.put_many(new)
+    return [known[key] for key in keys]
+
+
+def _portions(prompts: Mapping[str, Sequence[Message]]) -> Iterator[list[str]]:
+    """Keys of prompts of similar length, which batch well, in portions small enough that a kill loses little."""
+    order = sorted(prompts, key=lambda key: (sum(len(message.content) for message in prompts[key]), key))
+    return (order[at : at + PORTION] for at in range(0, len(order), PORTION))
+
+
+def _continued(progress: Progress | None, before: int, total: int) -> Progress | None:
+    return progress and (lambda what, done, _: progress(what, before + done, total))
+
+
+def completion_key(fingerprint: str, prompt: Sequence[Message], max_new_tokens: int) -> str:
+    """What a completion is cached under: 64 hex digits over model, messages and limit."""
+    what = [fingerprint, max_new_tokens, [[message.role, message.content] for message in prompt]]
+    return hashlib.sha256(canonical_json(what).encode()).hexdigest()
+
+
+def _answer(asked: _Asked, written: Completion, manifest: ReleaseManifest, release: str) -> Answer:
+    cut_short = written.completion_tokens >= manifest.limits.max_new_tokens
+    reply = _settle(written.text, asked, manifest, cut_short=cut_short)
+    return Answer(
+        question=asked.question,
+        text=reply.text,
+        release=release,
+        snapshot=manifest.snapshot.number,
+        pattern=manifest.pattern,
+        abstained=reply.because is not None,
+        abstained_because=reply.because,
+        raw=written.text,
+        citations=reply.citations,
+        contexts=asked.passages,
+        dangling_markers=reply.dangling,
+        confidence=asked.confidence,
+        prompt_tokens=written.prompt_tokens,
+        completion_tokens=written.completion_tokens,
+    )
+
+
+def _settle(text: str, asked: _Asked, manifest: ReleaseManifest, *, cut_short: bool = False) -> Reply:
+    if asked.because is not None:
+        return Reply(manifest.prompt.abstention, asked.because)
+    return settle(
+        text,
+        asked.passages,
+        abstention=manifest.prompt.abstention,
+        require_support=_checks_support(manifest),
+        cut_short=cut_short,
+    )
+
+
+def _checks_support(manifest: ReleaseManifest) -> bool:
+    """A model that answers without passages cites none, and there is nothing to check it against."""
+    return manifest.require_support and manifest.pattern != "tuned"
+
+
+def _counted(text: str, prompt: Sequence[Message], chat: ChatModel) -> Completion:
+    return Completion(text, chat.count_tokens(prompt), _tokens(text, chat))

@@ -1,0 +1,114 @@
+"""Whether to train, on what, and that nothing golden is in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.core.errors import GoldenLeak
+from tasks.core.labels import Label
+from tasks.core.near_duplicates import same_question_pairs, wording
+from tasks.core.ports import TrainingRow
+from tasks.core.releases import canonical_json
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainDecision:
+    """Whether to train now, and why."""
+
+    train: bool
+    reason: str
+    new: int  # accepted training labels that no succeeded training was made from
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The labels of one training, frozen: accepted, by split, golden ones only to be kept out."""
+
+    train: tuple[Label, ...]
+    validation: tuple[Label, ...]
+    golden_pages: frozenset[str]  # never shown in a training prompt, not even as a distractor
+
+    @property
+    def label_ids(self) -> tuple[str, ...]:
+        """What this training consumes when it succeeds."""
+        return tuple(sorted(label.id for label in self.train))
+
+
+def should_retrain(
+    train_ids: Iterable[str], consumed: frozenset[str], threshold: int, *, force: bool = False
+) -> RetrainDecision:
+    """Train when `threshold` accepted training labels are new since the last succeeded training.
+
+    A failed training has consumed nothing, so its labels still count. Forced, any label at all is enough.
+
+    >>> should_retrain(["a", "b", "c"], frozenset({"a"}), threshold=3).reason
+    '2 new labels; a training starts at 3.'
+    """
+    ids = set(train_ids)
+    new = len(ids - consumed)
+    if not ids:
+        return RetrainDecision(False, "There is no accepted training label.", new, threshold)
+    if force:
+        return RetrainDecision(True, f"Asked for, with {new} new labels of {len(ids)}.", new, threshold)
+    if new < threshold:
+        return RetrainDecision(False, f"{new} new labels; a training starts at {threshold}.", new, threshold)
+    return RetrainDecision(True, f"{new} new labels have reached the threshold of {threshold}.", new, threshold)
+
+
+def freeze(labels: Iterable[Label]) -> TrainingSet:
+    """The accepted labels as a training set, in the order of their ids. Raises GoldenLeak."""
+    accepted = sorted((label for label in labels if label.state == "accepted"), key=lambda label: label.id)
+    golden = [label for label in accepted if label.split == "golden"]
+    study = [label for label in accepted if label.split in ("train", "validation")]
+    refuse_leaks(study, golden)
+    return TrainingSet(
+        train=tuple(label for label in study if label.split == "train"),
+        validation=tuple(label for label in study if label.split == "validation"),
+        golden_pages=frozenset(page for label in golden for page in label.documents),
+    )
+
+
+def refuse_leaks(study: Sequence[Label], golden: Sequence[Label]) -> None:
+    """Raises GoldenLeak when a label is golden by id, is about a golden label's page, or asks the same question."""
+    leaks = [*_by_id(study, golden), *_by_page(study, golden), *_by_question(study, golden)]
+    if leaks:
+        raise GoldenLeak(
+            f"{len(leaks)} ways from the golden set into the training data, the first: {leaks[0]}. Training would make "
+            "the evaluation worthless. Review these labels: `ratchet labels review`.",
+            leaks=tuple(leaks),
+        )
+
+
+def intent_id(rows: Sequence[TrainingRow], validation: Sequence[TrainingRow], trainer: str) -> str:
+    """The training's name, `t-` and 32 hex digits: the same rows and trainer are the same training."""
+    content = [
+        [[row.label_id, [[m.role, m.content] for m in row.prompt], row.completion] for row in part]
+        for part in (rows, validation)
+    ]
+    return "t-" + hashlib.sha256(canonical_json([content, trainer]).encode()).hexdigest()[:32]
+
+
+def _by_id(study: Sequence[Label], golden: Sequence[Label]) -> list[str]:
+    return [f"label {one} is golden" for one in sorted({x.id for x in study} & {x.id for x in golden})]
+
+
+def _by_page(study: Sequence[Label], golden: Sequence[Label]) -> list[str]:
+    pages = {page: label.id for label in golden for page in label.documents}
+    return [
+        f"label {label.id} is about {page}, as golden label {pages[page]} is"
+        for label in study
+        for page in label.documents
+        if page in pages
+    ]
+
+
+def _by_question(study: Sequence[Label], golden: Sequence[Label]) -> list[str]:
+    both = [*study, *golden]
+    return [
+        f"label {both[i].id} asks what golden label {both[j].id} asks"
+        for i, j in same_question_pairs([wording(label.asked) for label in both])
+        if i < len(study) <= j
+    ]

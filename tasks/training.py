@@ -1,0 +1,173 @@
+"""Steps of a training: decide, freeze the labels, render the rows as they would be served, train, register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from tasks.core.documents import Hit
+from tasks.core.labels import Label
+from tasks.core.ports import Embedder, Progress, TrainedModel, Trainer, TrainingRow, VectorIndex
+from tasks.core.prompts import with_examples
+from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
+from tasks.core.retraining import RetrainDecision, TrainingSet, freeze, intent_id, should_retrain
+from tasks.core.training_rows import RowSettings, training_rows
+from tasks.labels import LabelCatalog
+
+DEPTH = 10
+"""Hits looked at per label: the passages that are shown, and near ones to distract with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a model comes from."""
+
+    training: str  # the intent's id
+    trainer: str  # its fingerprint
+    snapshot: SnapshotRef  # where the passages of the rows were found
+    label_ids: tuple[str, ...]
+    rows: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model in the catalog. id: the adapter's digest, or what else identifies it."""
+
+    id: str
+    ref: ModelRef
+    lineage: Lineage
+    created_at: str
+
+
+class TrainingCatalog(Protocol):
+    """Trainings by intent, and the models they made."""
+
+    def start(self, assistant: str, training: str, label_ids: Sequence[str]) -> None:
+        """Notes that it runs; one that failed, or whose process died, runs again under the same id."""
+
+    def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
+        """In one transaction: registers the model and marks its training as succeeded, which consumes its labels."""
+
+    def fail(self, assistant: str, training: str, error: str) -> None:
+        """Notes why. Consumes no label."""
+
+    def made_by(self, assistant: str, training: str) -> RegisteredModel | None:
+        """The model of a training that succeeded."""
+
+    def models(self, assistant: str) -> list[RegisteredModel]:
+        """Every model, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBench:
+    """What the training steps need. workdir: holds a folder per training, which one that was killed resumes from."""
+
+    assistant: str
+    labels: LabelCatalog
+    trainings: TrainingCatalog
+    embedder: Embedder
+    index: VectorIndex
+    trainer: Trainer
+    workdir: Path
+    threshold: int
+    rows: RowSettings = field(default_factory=RowSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRows:
+    """Rows of one training and of its validation, and what they were rendered from."""
+
+    train: tuple[TrainingRow, ...]
+    validation: tuple[TrainingRow, ...]
+    label_ids: tuple[str, ...]
+    snapshot: SnapshotRef
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What a training step gave. seconds: 0 when the same training had succeeded before."""
+
+    model: RegisteredModel
+    examples: int
+    seconds: float
+
+
+def decide(bench: TrainingBench, *, force: bool = False) -> RetrainDecision:
+    """Whether enough new labels have arrived."""
+    train = [x.id for x in bench.labels.labels(bench.assistant) if x.state == "accepted" and x.split == "train"]
+    return should_retrain(train, bench.labels.consumed(bench.assistant), bench.threshold, force=force)
+
+
+def freeze_labels(bench: TrainingBench) -> TrainingSet:
+    """The labels to train on. Raises GoldenLeak."""
+    return freeze(bench.labels.labels(bench.assistant))
+
+
+def tuned_prompt(prompt: PromptSpec) -> PromptSpec:
+    """The prompt a tuned model is trained and served with: the examples are in its weights."""
+    return with_examples(prompt, ())
+
+
+def render_rows(
+    bench: TrainingBench,
+    labels: TrainingSet,
+    snapshot: SnapshotRef,
+    prompt: PromptSpec,
+    retrieval: RetrievalSettings,
+) -> RenderedRows:
+    """Rows from the passages that a release on this snapshot with this prompt and retrieval would show."""
+    settings = replace(bench.rows, passages=retrieval.k)
+    train, validation = (
+        training_rows(part, _hits(bench, part, labels.golden_pages, snapshot, retrieval), prompt, chosen)
+        for part, chosen in ((labels.train, settings), (labels.validation, replace(settings, contexts=1)))
+    )
+    return RenderedRows(train, validation, labels.label_ids, snapshot)
+
+
+def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progress | None = None) -> TrainingReport:
+    """The model of these rows: trained now, or found when the same training has succeeded before.
+
+    Raises what the trainer raises, after noting it: a failed training consumes no label.
+    """
+    training = intent_id(rows.train, rows.validation, bench.trainer.fingerprint)
+    known = bench.trainings.made_by(bench.assistant, training)
+    if known is not None:
+        return TrainingReport(known, len(rows.train), 0.0)
+    bench.trainings.start(bench.assistant, training, rows.label_ids)
+    try:
+        trained = bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
+    except Exception as error:
+        bench.trainings.fail(bench.assistant, training, f"{type(error).__name__}: {error}")
+        raise
+    model = bench.trainings.succeed(bench.assistant, trained.model, _lineage(bench, training, rows, trained))
+    return TrainingReport(model, len(rows.train), trained.seconds)
+
+
+def _hits(
+    bench: TrainingBench,
+    labels: Sequence[Label],
+    golden_pages: frozenset[str],
+    snapshot: SnapshotRef,
+    retrieval: RetrievalSettings,
+) -> dict[str, list[Hit]]:
+    deep = retrieval.model_copy(update={"k": DEPTH + retrieval.k})
+    vectors = bench.embedder.embed([label.question for label in labels]) if labels else ()
+    found = {
+        label.id: bench.index.search(snapshot.collection, snapshot.number, label.question, vector, deep)
+        for label, vector in zip(labels, vectors, strict=True)
+    }
+    return {label: [hit for hit in hits if hit.chunk.document not in golden_pages] for label, hits in found.items()}
+
+
+def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: TrainedModel) -> Lineage:
+    return Lineage(
+        training=training,
+        trainer=bench.trainer.fingerprint,
+        snapshot=rows.snapshot,
+        label_ids=rows.label_ids,
+        rows=len(rows.train),
+        metrics=dict(trained.metrics),
+    )

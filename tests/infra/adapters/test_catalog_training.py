@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from infra.adapters.catalog.database import engine_for
+from infra.adapters.catalog.labels import CatalogLabels
+from infra.adapters.catalog.migrate import migrate
+from infra.adapters.catalog.training import CatalogTrainings
+from tasks.core.releases import ModelRef, SnapshotRef
+from tasks.training import Lineage
+
+REF = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter="sha256-1")
+SNAPSHOT = SnapshotRef(number=3, manifest_hash="m", collection="default-c")
+
+
+def lineage(training: str = "t-1", *labels: str) -> Lineage:
+    return Lineage(training, "lora-1", SNAPSHOT, labels or ("l-1", "l-2"), 8, {"loss": 0.25})
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    migrate(engine)
+    return engine
+
+
+@pytest.fixture
+def trainings(engine: Engine) -> CatalogTrainings:
+    return CatalogTrainings(engine)
+
+
+def consumed(engine: Engine) -> frozenset[str]:
+    return CatalogLabels(engine).consumed("default")
+
+
+def test_a_succeeded_training_registers_its_model_and_consumes_its_labels(
+    trainings: CatalogTrainings, engine: Engine
+) -> None:
+    trainings.start("default", "t-1", ["l-1", "l-2"])
+    made = trainings.succeed("default", REF, lineage())
+    assert made.id == REF.adapter
+    assert trainings.made_by("default", "t-1") == made
+    assert trainings.models("default") == [made]
+    assert consumed(engine) == {"l-1", "l-2"}
+
+
+def test_a_running_training_consumes_no_label(trainings: CatalogTrainings, engine: Engine) -> None:
+    trainings.start("default", "t-1", ["l-1"])
+    assert consumed(engine) == frozenset()
+    assert trainings.made_by("default", "t-1") is None
+
+
+def test_a_failed_training_consumes_no_label_and_can_run_again(trainings: CatalogTrainings, engine: Engine) -> None:
+    trainings.start("default", "t-1", ["l-1", "l-2"])
+    trainings.fail("default", "t-1", "OutOfMemory: 3 GB")
+    assert consumed(engine) == frozenset()
+    trainings.start("default", "t-1", ["l-1", "l-2"])
+    trainings.succeed("default", REF, lineage())
+    assert consumed(engine) == {"l-1", "l-2"}
+
+
+def test_succeeding_twice_registers_once(trainings: CatalogTrainings) -> None:
+    trainings.start("default", "t-1", ["l-1"])
+    first = trainings.succeed("default", REF, lineage())
+    assert trainings.succeed("default", REF, lineage()) == first
+    assert len(trainings.models("default")) == 1
+
+
+def test_models_belong_to_their_assistant(trainings: CatalogTrainings) -> None:
+    trainings.start("default", "t-1", ["l-1"])
+    trainings.succeed("default", REF, lineage())
+    assert trainings.models("other") == []
+    assert trainings.made_by("other", "t-1") is None

@@ -1,0 +1,221 @@
+"""How an answer is made: retrieved, packed, asked once, cited, checked; and every way to abstain."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from chat_fakes import MemoryCompletions, OneModel, ReadingModel
+from document_fakes import WordEmbedder
+
+import tasks.answering
+from infra.adapters.embedded_index import EmbeddedIndex
+from tasks.answering import PORTION, AnsweringBench, answer, answer_one, stream_answer
+from tasks.core.answers import Answer
+from tasks.core.documents import Chunk, IndexEntry
+from tasks.core.errors import UsageError
+from tasks.core.prompts import default_prompt
+from tasks.core.releases import Limits, ModelRef, Pattern, ReleaseManifest, RetrievalSettings, SnapshotRef
+
+PAGES = {
+    "halden.md": ("Halden 300 > Pressure", "The Halden 300 runs at up to 42 bar. It has a brass lance."),
+    "skerry.md": ("Skerry > Hoses", "The Skerry pump carries 15 metres of hose. Rinse it after use."),
+    "canteen.md": ("Canteen > Hours", "The canteen opens at noon and serves soup on Fridays."),
+}
+PRESSURE = "What pressure does the Halden 300 run at, up to how many bar?"
+ABSTENTION = "The documents do not say."
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> AnsweringBench:
+    index, embedder = EmbeddedIndex(tmp_path / "index.sqlite"), WordEmbedder()
+    chunks = [Chunk(f"c-{uri}", uri, (heading,), text) for uri, (heading, text) in PAGES.items()]
+    vectors = embedder.embed([chunk.embedded_text for chunk in chunks])
+    index.fence("docs", 1)
+    index.insert("docs", 1, [IndexEntry(c, v.tobytes()) for c, v in zip(chunks, vectors, strict=True)], 1)
+    return AnsweringBench(index, embedder, OneModel(), MemoryCompletions())
+
+
+def release(
+    *,
+    pattern: Pattern = "rag",
+    snapshot: int = 1,
+    k: int = 2,
+    min_confidence: float | None = None,
+    require_support: bool = True,
+    limits: Limits | None = None,
+) -> ReleaseManifest:
+    return ReleaseManifest(
+        assistant="default",
+        snapshot=SnapshotRef(number=snapshot, manifest_hash="0" * 64, collection="docs"),
+        model=ModelRef(kind="base", base="reader-1", base_digest="sha256-0"),
+        prompt=default_prompt(),
+        retrieval=RetrievalSettings(k=k, min_confidence=min_confidence),
+        pattern=pattern,
+        require_support=require_support,
+        limits=limits or Limits(),
+    )
+
+
+def model_of(bench: AnsweringBench) -> ReadingModel:
+    assert isinstance(bench.chat, OneModel)
+    return bench.chat.model
+
+
+def prompts_asked(bench: AnsweringBench) -> int:
+    return sum(len(batch) for batch in model_of(bench).asked)
+
+
+def test_an_answer_cites_the_passage_and_names_its_release(bench: AnsweringBench) -> None:
+    manifest = release()
+    said = answer_one(PRESSURE, manifest, bench)
+    assert said.text == "The Halden 300 runs at up to 42 bar. [1]"
+    assert [(c.marker, c.document, c.quote) for c in said.citations] == [
+        (1, "halden.md", "The Halden 300 runs at up to 42 bar.")
+    ]
+    assert (said.release, said.snapshot, said.abstained) == (manifest.id, 1, False)
+    assert [passage.marker for passage in said.contexts] == [1, 2]
+    assert said.contexts[0].text == "Halden 300 > Pressure\nThe Halden 300 runs at up to 42 bar. It has a brass lance."
+
+
+def test_many_questions_are_one_batch_in_order(bench: AnsweringBench) -> None:
+    questions = [PRESSURE, "How many metres of hose does the Skerry pump carry?", "When does the canteen open at noon?"]
+    said = answer(questions, release(), bench)
+    assert [one.question for one in said] == questions
+    assert [one.citations[0].document for one in said] == ["halden.md", "skerry.md", "canteen.md"]
+    assert len(model_of(bench).asked) == 1
+
+
+def test_a_prompt_is_asked_once_in_its_life(bench: AnsweringBench) -> None:
+    first = answer([PRESSURE, PRESSURE], release(), bench)
+    again = answer([PRESSURE], release(), bench)
+    assert first[0] == first[1] == again[0]
+    assert prompts_asked(bench) == 1
+
+
+def test_a_kill_loses_only_the_portion_being_written(bench: AnsweringBench) -> None:
+    questions = [f"How many bar does the Halden 300 run at on day {day}?" for day in range(PORTION + 10)]
+    told: list[int] = []
+
+    def killed(what: str, done: int, total: int) -> None:
+        told.append(done)
+        assert total == PORTION + 10
+        if done > PORTION:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer(questions, release(), bench, progress=killed)
+    assert told == [PORTION, PORTION + 10]
+    before = prompts_asked(bench)
+    answer(questions, release(), bench)
+    assert prompts_asked(bench) - before == 10
+
+
+def test_another_model_or_limit_is_asked_anew(bench: AnsweringBench) -> None:
+    answer_one(PRESSURE, release(), bench)
+    answer_one(PRESSURE, release(limits=Limits(max_new_tokens=20)), bench)
+    model_of(bench).name = "reader-1"
+    assert prompts_asked(bench) == 2
+
+
+def test_no_passages_is_an_abstention_without_asking_the_model(bench: AnsweringBench) -> None:
+    said = answer_one(PRESSURE, release(k=0), bench)
+    assert (said.text, said.abstained_because, said.citations) == (ABSTENTION, "no-passages", ())
+    assert prompts_asked(bench) == 0
+
+
+def test_low_confidence_is_an_abstention_without_asking_the_model(bench: AnsweringBench) -> None:
+    sure = answer_one(PRESSURE, release(), bench).confidence
+    assert not answer_one(PRESSURE, release(min_confidence=sure), bench).abstained
+    asked = prompts_asked(bench)
+    said = answer_one(PRESSURE, release(min_confidence=sure + 0.01), bench)
+    assert (said.text, said.abstained_because) == (ABSTENTION, "confidence")
+    assert prompts_asked(bench) == asked
+
+
+def test_a_number_the_cited_passage_does_not_hold_is_withdrawn_and_kept_as_raw(bench: AnsweringBench) -> None:
+    model_of(bench).told[PRESSURE] = "The Halden 300 runs at 45 bar. [1]"
+    said = answer_one(PRESSURE, release(), bench)
+    assert (said.text, said.abstained_because, said.raw) == (
+        ABSTENTION,
+        "support",
+        "The Halden 300 runs at 45 bar. [1]",
+    )
+    assert answer_one(PRESSURE, release(require_support=False), bench).text == "The Halden 300 runs at 45 bar. [1]"
+
+
+def test_the_models_own_abstention_is_recognised(bench: AnsweringBench) -> None:
+    said = answer_one("Who founded it?", release(), bench)
+    assert (said.text, said.abstained_because, said.citations) == (ABSTENTION, "model", ())
+
+
+def test_a_marker_nobody_was_shown_is_taken_out_and_listed(bench: AnsweringBench) -> None:
+    model_of(bench).told[PRESSURE] = "The Halden 300 runs at up to 42 bar. [7]"
+    said = answer_one(PRESSURE, release(), bench)
+    assert (said.text, said.citations, said.dangling_markers) == ("The Halden 300 runs at up to 42 bar.", (), (7,))
+
+
+def test_a_sentence_cut_off_by_the_limit_is_dropped(bench: AnsweringBench) -> None:
+    model_of(bench).told[PRESSURE] = "The Halden 300 runs at up to 42 bar. [1] It has a brass"
+    said = answer_one(PRESSURE, release(limits=Limits(max_new_tokens=12)), bench)
+    assert said.text == "The Halden 300 runs at up to 42 bar. [1]"
+
+
+def test_passages_stop_where_the_context_limit_is_reached(bench: AnsweringBench) -> None:
+    whole = answer_one(PRESSURE, release(k=3), bench)
+    size = [len(passage.text.split()) for passage in whole.contexts]
+    two = answer_one(PRESSURE, release(k=3, limits=Limits(max_context_tokens=size[0] + size[1])), bench)
+    assert [p.chunk for p in two.contexts] == [p.chunk for p in whole.contexts[:2]]
+    cut = answer_one(PRESSURE, release(k=3, limits=Limits(max_context_tokens=5)), bench)
+    assert len(cut.contexts) == 1
+    assert len(cut.contexts[0].text.split()) <= 5
+
+
+def test_a_tuned_model_answers_without_passages_and_is_not_held_to_any(bench: AnsweringBench) -> None:
+    model_of(bench).told[PRESSURE] = "It runs at 42 bar."
+    said = answer_one(PRESSURE, release(pattern="tuned", min_confidence=0.9), bench)
+    assert (said.text, said.contexts, said.abstained) == ("It runs at 42 bar.", (), False)
+
+
+@pytest.mark.parametrize("pattern", ["parallel", "routed"])
+def test_a_pattern_that_is_not_built_is_refused_by_name(bench: AnsweringBench, pattern: Pattern) -> None:
+    with pytest.raises(UsageError, match=rf"{pattern}.*rag, sequential, tuned"):
+        answer_one(PRESSURE, release(pattern=pattern), bench)
+
+
+@pytest.mark.parametrize("require_support", [True, False])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "The Halden 300 runs at up to 42 bar. [1]",
+        "It runs at 42 bar. [1] Its lance is brass. [9] Its lance is brass. [9] And so",
+        "The documents do not say.",
+        "no full stop",
+        "",
+    ],
+)
+def test_streaming_sends_the_same_text_and_nothing_is_taken_back(
+    bench: AnsweringBench, told: str, require_support: bool
+) -> None:
+    model_of(bench).told[PRESSURE] = told
+    manifest = release(require_support=require_support)
+    *pieces, final = stream_answer(PRESSURE, manifest, bench)
+    assert isinstance(final, Answer)
+    assert "".join(str(piece) for piece in pieces) == final.text == answer_one(PRESSURE, manifest, bench).text
+
+
+def test_streaming_sends_the_first_sentence_before_the_last_is_written(bench: AnsweringBench) -> None:
+    model_of(bench).told[PRESSURE] = "It runs at 42 bar. [1] Its lance is brass. [1]"
+    first = next(iter(stream_answer(PRESSURE, release(require_support=False), bench)))
+    assert first == "It runs at 42 bar."
+
+
+def test_no_questions_give_no_answers(bench: AnsweringBench) -> None:
+    assert answer([], release(), bench) == []
+
+
+def test_the_step_imports_no_adapter_and_no_heavy_library() -> None:
+    tree = ast.parse(Path(tasks.answering.__file__).read_text())
+    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert all(name.startswith(("tasks.", "collections", "dataclasses", "typing", "__future__")) for name in imported)

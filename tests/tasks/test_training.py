@@ -1,0 +1,170 @@
+"""From labels in the catalog to a registered model, with a trainer that only notes what it was given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from document_fakes import WordEmbedder, new_catalog
+
+from infra.adapters.catalog.labels import CatalogLabels
+from infra.adapters.catalog.training import CatalogTrainings
+from infra.adapters.embedded_index import EmbeddedIndex
+from tasks.core.documents import Chunk, IndexEntry
+from tasks.core.errors import GoldenLeak, ModelUnavailable
+from tasks.core.label_import import LabelChanges
+from tasks.core.labels import Label, Split
+from tasks.core.ports import Progress, TrainedModel, TrainingRow
+from tasks.core.prompts import default_prompt
+from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
+from tasks.training import (
+    RenderedRows,
+    TrainingBench,
+    decide,
+    freeze_labels,
+    render_rows,
+    train_and_register,
+    tuned_prompt,
+)
+
+SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection="default-c")
+PROMPT = tuned_prompt(default_prompt("The handbook does not say."))
+PUMPS = 10
+GOLDEN_PAGE = "pumps/0.md"
+
+
+@dataclass
+class NotingTrainer:
+    """Trainer whose model is named after its rows."""
+
+    error: Exception | None = None
+    trained: list[tuple[Sequence[TrainingRow], Path]] = field(default_factory=list)
+
+    fingerprint = "noting-1"
+
+    def train(
+        self,
+        rows: Sequence[TrainingRow],
+        validation: Sequence[TrainingRow],
+        workdir: Path,
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        if self.error:
+            raise self.error
+        self.trained.append((rows, workdir))
+        ref = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter=f"sha256-{len(rows)}")
+        return TrainedModel(ref, {"loss": 0.5}, 1.5)
+
+
+def label(n: int, split: Split, question: str = "") -> Label:
+    asked = question or f"At how many bar does pump {n} run?"
+    return Label(f"l-{n}", asked, f"Pump {n} runs at {n}0 bar.", (f"pumps/{n}.md",), False, (), split, "accepted")
+
+
+LABELS = [label(0, "golden"), label(1, "validation"), *(label(n, "train") for n in range(2, PUMPS))]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> TrainingBench:
+    engine, index, embedder = new_catalog(tmp_path), EmbeddedIndex(tmp_path / "index.sqlite"), WordEmbedder()
+    texts = [f"Pump {n} runs at up to {n}0 bar." for n in range(PUMPS)]
+    vectors = embedder.embed(texts)
+    chunks = [Chunk(f"c-{n}", f"pumps/{n}.md", (f"Pump {n}",), text) for n, text in enumerate(texts)]
+    entries = [IndexEntry(chunk, vector.tobytes()) for chunk, vector in zip(chunks, vectors, strict=True)]
+    index.insert(SNAPSHOT.collection, SNAPSHOT.number, entries, 1)
+    made = TrainingBench(
+        assistant="default",
+        labels=CatalogLabels(engine),
+        trainings=CatalogTrainings(engine),
+        embedder=embedder,
+        index=index,
+        trainer=NotingTrainer(),
+        workdir=tmp_path / "trainings",
+        threshold=PUMPS - 2,
+    )
+    add(made, *LABELS)
+    return made
+
+
+def add(bench: TrainingBench, *labels: Label) -> None:
+    changes: Callable[[Sequence[Label]], LabelChanges] = lambda _: LabelChanges(added=labels)  # noqa: E731
+    CatalogLabels(bench.labels._engine).change("default", changes)  # type: ignore[attr-defined]
+
+
+def rendered(bench: TrainingBench) -> RenderedRows:
+    return render_rows(bench, freeze_labels(bench), SNAPSHOT, PROMPT, RetrievalSettings(k=2))
+
+
+def test_labels_become_rows_become_a_registered_model_that_consumes_them(bench: TrainingBench) -> None:
+    assert decide(bench).train
+    rows = rendered(bench)
+    report = train_and_register(bench, rows)
+    assert report.model.ref.adapter == f"sha256-{len(rows.train)}"
+    assert report.examples == len(rows.train)
+    assert report.model.lineage.label_ids == tuple(f"l-{n}" for n in range(2, PUMPS))
+    assert report.model.lineage.snapshot == SNAPSHOT
+    assert not decide(bench).train
+    assert decide(bench).new == 0
+
+
+def test_no_golden_label_or_page_is_in_any_row(bench: TrainingBench) -> None:
+    rows = rendered(bench)
+    for row in (*rows.train, *rows.validation):
+        assert row.label_id != "l-0"
+        assert "Pump 0" not in row.prompt[-1].content
+
+
+def test_validation_rows_are_of_validation_labels_and_train_on_nothing(bench: TrainingBench) -> None:
+    rows = rendered(bench)
+    assert {row.label_id for row in rows.validation} == {"l-1"}
+    assert "l-1" not in {row.label_id for row in rows.train}
+    assert "l-1" not in rows.label_ids
+
+
+def test_every_label_is_answered_in_the_contexts_the_bench_asks_for(bench: TrainingBench) -> None:
+    rows = rendered(replace(bench, rows=replace(bench.rows, contexts=2, abstain_fraction=0)))
+    assert Counter(row.label_id for row in rows.train) == {f"l-{n}": 2 for n in range(2, PUMPS)}
+
+
+def test_as_many_passages_are_shown_as_the_release_retrieves(bench: TrainingBench) -> None:
+    labels = freeze_labels(bench)
+    rows = render_rows(bench, labels, SNAPSHOT, PROMPT, RetrievalSettings(k=3))
+    assert all("\n\n[3] " in row.prompt[-1].content for row in rows.train)
+
+
+def test_a_tuned_prompt_needs_no_examples() -> None:
+    assert default_prompt().examples
+    assert tuned_prompt(default_prompt()).examples == ()
+
+
+def test_the_same_training_again_trains_nothing(bench: TrainingBench) -> None:
+    first = train_and_register(bench, rendered(bench))
+    second = train_and_register(bench, rendered(bench))
+    assert second.model == first.model
+    assert second.seconds == 0
+    assert len(bench.trainer.trained) == 1  # type: ignore[attr-defined]
+
+
+def test_a_failed_training_consumes_nothing_and_is_tried_again_in_the_same_folder(bench: TrainingBench) -> None:
+    failing = replace(bench, trainer=NotingTrainer(ModelUnavailable("no memory")))
+    with pytest.raises(ModelUnavailable):
+        train_and_register(failing, rendered(failing))
+    assert decide(bench).train
+    report = train_and_register(bench, rendered(bench))
+    [(_, workdir)] = bench.trainer.trained  # type: ignore[attr-defined]
+    assert workdir == bench.workdir / report.model.lineage.training
+
+
+def test_a_golden_question_among_the_training_labels_stops_before_anything_is_rendered(bench: TrainingBench) -> None:
+    add(bench, label(PUMPS, "train", question="at how many bar does pump 0 run"))
+    with pytest.raises(GoldenLeak):
+        freeze_labels(bench)
+
+
+def test_a_golden_page_among_the_training_labels_stops_too(bench: TrainingBench) -> None:
+    add(bench, replace(label(PUMPS, "train", question="Who paints it?"), documents=(GOLDEN_PAGE,)))
+    with pytest.raises(GoldenLeak):
+        freeze_labels(bench)
