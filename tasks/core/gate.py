@@ -1,0 +1,95 @@
+"""A gate's answer, and how one is reached when an estimate meets a line it must stay above."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.core.metrics.score import Metric
+from tasks.core.policy import Policy
+from tasks.core.scoring import Values
+from tasks.core.stats import (
+    Estimate,
+    clusters_of,
+    estimate_difference,
+    estimate_share,
+    least_questions,
+    questions_needed,
+)
+
+Outcome = Literal["pass", "fail", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One question asked of a release. `bound` is what `value` was judged by; both None where nothing was measured."""
+
+    name: str
+    outcome: Outcome
+    reason: str
+    value: float | None = None
+    bound: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the truth must lie above: a floor for a share (0 to 1), or a least difference (-1 to 1)."""
+
+    at: float
+    words: str  # "the floor is 70.0 %"
+    against: str = ""  # whose values were subtracted; "" for a share
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether values are differences."""
+        return bool(self.against)
+
+
+def judge(name: str, metric: Metric, found: Values, line: Line, policy: Policy, *, alpha: float | None = None) -> Gate:
+    """Pass when even the lower bound lies above the line, fail when even the upper one lies below, else undecided."""
+    alpha = policy.alpha if alpha is None else alpha
+    least = max(policy.minimum_questions, _least(line, alpha))
+    if len(found.values) < policy.minimum_questions:
+        return Gate(name, "undecided", _too_few(metric, found, least), n=len(found.values))
+    estimate = estimate_difference if line.is_difference else estimate_share
+    seen = estimate(found.values, clusters_of(found.labels), alpha=alpha, how=policy.resampling)
+    outcome: Outcome = "pass" if seen.lower > line.at else "fail" if seen.upper < line.at else "undecided"
+    reason = _sentence(metric, seen, line) + (_what_would_decide(seen, line, alpha) if outcome == "undecided" else "")
+    bound = seen.upper if outcome == "fail" else seen.lower
+    return Gate(name, outcome, reason, round(seen.mean, 6), round(bound, 6), seen.n)
+
+
+def _least(line: Line, alpha: float) -> int:
+    """Independent questions without which nothing can pass, however good the answers."""
+    room = -line.at if line.is_difference else 1 - line.at
+    return least_questions(room, alpha=alpha) if room > 0 else 0
+
+
+def _too_few(metric: Metric, found: Values, least: int) -> str:
+    n = len(found.values)
+    text = f"{metric} is known on {n} questions; at least {least}, on different pages, would decide."
+    if found.undefined:
+        reason, times = Counter(found.undefined).most_common(1)[0]
+        text += f" On {times} of {n + len(found.undefined)} it is undefined: {reason}."
+    return text
+
+
+def _sentence(metric: Metric, seen: Estimate, line: Line) -> str:
+    if line.is_difference:
+        mean, low, high = (f"{100 * x:+.1f}" for x in (seen.mean, seen.lower, seen.upper))
+        value = f"{mean} points against {line.against}, between {low} and {high}"
+    else:
+        mean, low, high = (f"{100 * x:.1f}" for x in (seen.mean, seen.lower, seen.upper))
+        value = f"{mean} %, between {low} and {high} %"
+    return f"{metric}: {value} on {seen.n} questions; {line.words}."
+
+
+def _what_would_decide(seen: Estimate, line: Line, alpha: float) -> str:
+    """For a margin the promise is equality: that much is what has to be shown, unless less than that was seen."""
+    if line.is_difference and line.at == 0 and seen.mean <= 0:
+        return " Undecided: no number of labels shows an improvement that is not there."
+    reachable = min(0.0, seen.mean) if line.at < 0 else seen.mean
+    needed = questions_needed(seen, max(abs(reachable - line.at), 0.005), alpha=alpha)
+    return f" Undecided: about {needed:,} such questions would decide it."
