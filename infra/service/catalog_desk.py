@@ -1,0 +1,80 @@
+"""The Desk over a catalog: the pointer is read anew for every request, so a promotion is followed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select
+
+from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.database import reading
+from infra.service.desk import Served
+from tasks.answering import AnsweringBench, answer_one
+from tasks.core.answers import Answer, Passage
+from tasks.core.errors import NotFound
+from tasks.core.prompts import shown
+from tasks.core.releases import ReleaseManifest
+
+
+class CatalogDesk:
+    """Desk. Models and the embedder are opened by the first question that needs them."""
+
+    def __init__(self, engine: Engine, bench: AnsweringBench) -> None:
+        self._engine = reading(engine)
+        self._bench = bench
+
+    def assistants(self) -> Sequence[str]:
+        query = select(t.assistants.c.name).where(t.assistants.c.current_release.is_not(None))
+        with self._engine.begin() as connection:
+            return sorted(connection.scalars(query))
+
+    def current(self, assistant: str) -> Served:
+        pointed_at = and_(
+            t.assistants.c.name == t.releases.c.assistant, t.assistants.c.current_release == t.releases.c.id
+        )
+        query = select(t.releases).join(t.assistants, pointed_at).where(t.assistants.c.name == assistant)
+        return self._served(query, f"Assistant {assistant} has no release yet. Run `ratchet ingest` first.")
+
+    def release(self, assistant: str, release: str) -> Served:
+        query = select(t.releases).where(t.releases.c.assistant == assistant, t.releases.c.id == release)
+        return self._served(query, f"Assistant {assistant} has no release {release}. See `ratchet releases`.")
+
+    def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
+        return answer_one(question, manifest, self._bench)
+
+    def search(self, manifest: ReleaseManifest, text: str, k: int) -> Sequence[Passage]:
+        at, settings = manifest.snapshot, manifest.retrieval.model_copy(update={"k": k})
+        [vector] = self._bench.embedder.embed([text])
+        hits = self._bench.index.search(at.collection, at.number, text, vector, settings)
+        return [
+            Passage(marker, hit.chunk.document, hit.chunk.id, shown(hit.chunk), hit.score, hit.similarity)
+            for marker, hit in enumerate(hits, start=1)
+        ]
+
+    def _served(self, query: Select[tuple[object, ...]], missing: str) -> Served:
+        with self._engine.begin() as connection:
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                raise NotFound(missing)
+            manifest = ReleaseManifest.model_validate(row["manifest"])
+            return Served(manifest, _unproven(connection, row), _as_of(connection, manifest) or row["created_at"])
+
+
+def _unproven(connection: Connection, row: RowMapping) -> bool:
+    """As its newest promotion says; a release that never was current has proved nothing here."""
+    promotions = t.promotions.c
+    newest = (
+        select(promotions.unproven)
+        .where(promotions.assistant == row["assistant"], promotions.release == row["id"])
+        .order_by(promotions.seq.desc())
+        .limit(1)
+    )
+    found = connection.scalar(newest)
+    return True if found is None else bool(found)
+
+
+def _as_of(connection: Connection, manifest: ReleaseManifest) -> str | None:
+    published = select(t.snapshots.c.published_at).where(
+        t.snapshots.c.assistant == manifest.assistant, t.snapshots.c.number == manifest.snapshot.number
+    )
+    return connection.scalar(published)

@@ -1,0 +1,38 @@
+"""What the answer service needs from behind the counter. Blocking: the service calls it from its own threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasks.core.answers import Answer, Passage
+from tasks.core.releases import ReleaseManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One release, as pinned for one request."""
+
+    manifest: ReleaseManifest
+    unproven: bool  # it was never judged on a golden set
+    as_of: str  # when its snapshot of the documents was published, ISO 8601 UTC
+
+
+class Desk(Protocol):
+    """Releases to answer from, and answers. Every call may come from another thread."""
+
+    def assistants(self) -> Sequence[str]:
+        """Names of all assistants that have a current release, sorted."""
+
+    def current(self, assistant: str) -> Served:
+        """What is served at this moment, read anew at every call. Raises NotFound, also before the first release."""
+
+    def release(self, assistant: str, release: str) -> Served:
+        """A release by id, current or not. Raises NotFound."""
+
+    def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
+        """The answer of exactly this release, whatever is promoted meanwhile."""
+
+    def search(self, manifest: ReleaseManifest, text: str, k: int) -> Sequence[Passage]:
+        """The best `k` passages of the release's snapshot, best first."""
