@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,7 +72,7 @@ class ReleaseBench:
     judgements: Judgements
     documents: DocumentCatalog
     index: VectorIndex
-    chat: ChatModels
+    open_chat: Callable[[], ChatModels]  # only promotion needs the models; a rollback opens none
 
 
 def check_bundle(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
@@ -81,7 +81,7 @@ def check_bundle(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
     Raises IndexIncomplete, NotFound or AdapterBroken.
     """
     check_snapshot(bench, manifest)
-    bench.chat.open(manifest.model)
+    bench.open_chat().open(manifest.model)
 
 
 def check_snapshot(bench: ReleaseBench, manifest: ReleaseManifest) -> None:

@@ -1,0 +1,9 @@
+"""Named configuration and secrets that people edit in the Prefect UI; a block opens infra adapters."""
+
+from infra.offline import silence_telemetry
+
+silence_telemetry()
+
+from blocks.assistant import RatchetAssistant  # noqa: E402  (Prefect reads the environment when it is imported)
+
+__all__ = ["RatchetAssistant"]

@@ -1,0 +1,69 @@
+"""An assistant's settings as people edit them in the Prefect UI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from infra.settings import Settings, load_settings
+from infra.workbench import Workbench, open_workbench
+
+
+class RatchetAssistant(Block):
+    """Where an assistant keeps its state and how it is kept current. A field left empty follows the worker."""
+
+    _block_type_name = "Ratchet assistant"
+    _block_type_slug = "ratchet-assistant"
+    _description = "Where an assistant keeps its state, which model answers, and when it retrains."
+    _code_example = """```python
+from blocks import RatchetAssistant
+
+await RatchetAssistant(assistant="handbook", home="/srv/ratchet").save("handbook")
+```
+Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}}`."""
+
+    assistant: str = Field(default="default", description="The assistant's name")
+    home: str | None = Field(default=None, description="Folder of the catalog, index, artifacts and models")
+    database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL of the catalog")
+    base_model: str | None = Field(default=None, description="A Hugging Face causal model by name or folder")
+    max_delete_fraction: float | None = Field(
+        default=None, ge=0, le=1, description="A run that would delete more of the documents than this stops"
+    )
+    retrain_threshold: int | None = Field(default=None, ge=1, description="New accepted labels that start a training")
+    allow_unproven: bool | None = Field(default=None, description="Serve snapshots before a golden set exists")
+
+    def settings(self) -> Settings:
+        """The worker's settings with this block's fields on top. Raises BadSetting."""
+        chosen: dict[str, object] = self.model_dump(
+            include={"base_model", "max_delete_fraction", "retrain_threshold", "allow_unproven"}, exclude_none=True
+        )
+        if self.home:
+            chosen["home"] = Path(self.home)
+        if self.database_url:
+            chosen["database_url"] = self.database_url
+        return load_settings(**chosen)
+
+    def open(self) -> Workbench:
+        """The assistant's adapters, opened when first used."""
+        return open_workbench(self.assistant, self.settings())
+
+
+@asynccontextmanager
+async def open_assistant(assistant: str, block: str | None) -> AsyncIterator[Workbench]:
+    """The workbench of a request, closed at the end: by its block when it names one, else by this process's settings.
+
+    Raises ValueError when there is no block of that name.
+    """
+    settings = None
+    if block is not None:
+        loaded: RatchetAssistant = await RatchetAssistant.aload(block)
+        settings = loaded.settings()
+    bench = open_workbench(assistant, settings)
+    try:
+        yield bench
+    finally:
+        bench.close()

@@ -1,0 +1,136 @@
+"""The commands that change something: each runs a flow and shows what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect import Flow
+
+from flows.terminal import STATUS_OF_VERDICT, ProgressLines, Shown, table
+from infra.workbench import Workbench, open_workbench, showing
+from tasks.core.evidence import REPORT
+from tasks.core.ingestion import IngestReport
+from tasks.evaluation import Evaluation
+from tasks.reports import gate_rows
+
+R = TypeVar("R")
+
+
+async def run(flow: Flow[Any, Coroutine[Any, Any, R]], request: object) -> R:
+    """The flow's result. With a Prefect API configured it is a flow run there; without one, a plain call in here."""
+    from prefect.settings import get_current_settings
+
+    with showing(ProgressLines()):
+        if get_current_settings().api.url:
+            return await flow(request)
+        return await flow.fn(request)
+
+
+async def show_ingest(
+    assistant: str, path: str | None, source: str | None, plan: bool, max_delete_fraction: float | None
+) -> Shown:
+    """Ingests; while there is no golden set, the new snapshot also goes live, unproven."""
+    from flows.refresh_assistant import RefreshRequest, refresh_assistant
+    from flows.reingest_docs import ReingestRequest, reingest_docs
+
+    asked: dict[str, Any] = {
+        "assistant": assistant,
+        "path": path,
+        "source": source,
+        "plan": plan,
+        "max_delete_fraction": max_delete_fraction,
+    }
+    proven = open_workbench(assistant).golden_set_id() is not None
+    if plan or proven:
+        report, live = await run(reingest_docs, ReingestRequest(**asked)), None
+    else:
+        refreshed = await run(refresh_assistant, RefreshRequest(**asked))
+        report, live = refreshed.ingest, refreshed.promotion
+    return Shown(
+        report.as_json() | {"release": live.release if live else None},
+        _ingest_text(report, live.release if live else None, proven=proven),
+    )
+
+
+def _ingest_text(report: IngestReport, release: str | None, *, proven: bool) -> str:
+    docs, chunks = report.documents, report.chunks
+    would = "would be " if report.is_plan else ""
+    lines = [
+        f"snapshot {report.snapshot}" + ("" if report.is_new else " is up to date"),
+        f"documents  {docs['added']:,} added, {docs['changed']:,} changed, {docs['deleted']:,} deleted, "
+        f"{docs['unchanged']:,} unchanged, {docs['quarantined']:,} quarantined",
+        f"chunks     {chunks['born']:,} born, {chunks['died']:,} died, {chunks['live']:,} live",
+        f"embedded   {report.embeds:,} texts {would}sent to the embedder, {report.seconds:.1f} s",
+        *(f"  quarantined {q.uri}: {q.reason}" for q in report.quarantine),
+    ]
+    if report.is_plan:
+        lines[0] = f"plan: {lines[0]}"
+    if release:
+        lines.append(f'release {release} is live, unproven (no golden set yet). Try: ratchet ask "..."')
+    elif proven and report.is_new and not report.is_plan:
+        lines.append("Judge the candidate on this snapshot: ratchet evaluate")
+    return "\n".join(lines)
+
+
+async def show_training(assistant: str, method: str, force: bool) -> Shown:
+    """Trains and registers the candidate; judging and promoting it are commands of their own."""
+    from flows.retrain_model import RetrainRequest, retrain_model
+
+    asked = RetrainRequest.model_validate(
+        {"assistant": assistant, "method": method, "force": force, "evaluate": False, "promote": False}
+    )
+    report = await run(retrain_model, asked)
+    if report.training is None or report.release is None:
+        return Shown(report.as_json(), f"Nothing was trained. {report.decision.reason}")
+    made = report.training
+    text = (
+        f"{report.decision.reason}\n"
+        f"model    {made.model.id}, {made.examples:,} examples, {made.seconds:.0f} s\n"
+        f"release  {report.release.id}. Judge it: ratchet evaluate"
+    )
+    return Shown(report.as_json(), text)
+
+
+async def show_evaluation(assistant: str, release: str | None) -> Shown:
+    """The verdict with the gate table."""
+    from flows.evaluate_release import EvaluateRequest, evaluate_release
+
+    evaluation = await run(evaluate_release, EvaluateRequest(assistant=assistant, release=release))
+    report = report_of(open_workbench(assistant), evaluation)
+    data = gate_rows(evaluation, report)
+    return Shown(data, evaluation_text(evaluation, report), STATUS_OF_VERDICT[evaluation.verdict])
+
+
+def report_of(bench: Workbench, evaluation: Evaluation) -> Path:
+    """Where the report lies."""
+    return bench.artifacts.path(evaluation.id) / REPORT
+
+
+def evaluation_text(evaluation: Evaluation, report: Path) -> str:
+    """The gate table under the verdict."""
+    rows = [(gate.outcome, gate.name, gate.reason) for gate in evaluation.gates]
+    against = f"against {evaluation.baseline}" if evaluation.baseline else "on floors alone"
+    head = f"{evaluation.verdict}  {evaluation.release} {against}, {evaluation.questions} questions"
+    return "\n".join([head, table(("outcome", "gate", "reason"), rows), f"report: {report}"])
+
+
+async def show_promotion(assistant: str, release: str, who: str | None, reason: str | None) -> Shown:
+    """Promotes by hand."""
+    from flows.promote_release import PromoteRequest, promote_release
+
+    made = await run(promote_release, PromoteRequest(assistant=assistant, release=release, who=who, reason=reason))
+    if made is None:
+        return Shown({"release": release, "promoted": False}, f"{release} is already being served.")
+    data = {"release": made.release, "promoted": True, "previous": made.previous, "who": made.who, "at": made.at}
+    return Shown(data, f"{made.release} is being served now, instead of {made.previous or 'nothing'}.")
+
+
+async def show_rollback(assistant: str, to: str | None, who: str | None, reason: str) -> Shown:
+    """Rolls back."""
+    from flows.roll_back import RollBackRequest, roll_back
+
+    made = await run(roll_back, RollBackRequest(assistant=assistant, to=to, who=who, reason=reason))
+    data = {"release": made.release, "previous": made.previous, "who": made.who, "at": made.at}
+    return Shown(data, f"{made.release} is being served again, instead of {made.previous}.")

@@ -1,0 +1,210 @@
+"""The `ratchet` command: each command is a flow, or a read. Heavy imports wait inside the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.terminal import Shown, show
+
+if TYPE_CHECKING:
+    from infra.workbench import Workbench
+
+Command = Callable[..., None]
+
+
+def assistant_command(name: str, group: click.Group | None = None) -> Callable[[Callable[..., Shown]], click.Command]:
+    """Registers a function as a command with `--assistant` and `--json`; it returns what to show."""
+
+    def register(function: Callable[..., Shown]) -> click.Command:
+        @click.option("--assistant", default="default", metavar="NAME", show_default=True, help="Which assistant.")
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
+        def command(assistant: str, as_json: bool, **options: Any) -> None:
+            show(lambda: function(assistant, **options), as_json=as_json)
+
+        command.__doc__ = function.__doc__
+        command.__click_params__ = command.__click_params__ + getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        return (group or ratchet).command(name)(command)
+
+    return register
+
+
+def open_bench(assistant: str) -> Workbench:
+    """The assistant's adapters, none of them opened yet."""
+    from infra.workbench import open_workbench
+
+    return open_workbench(assistant)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ratchet")
+def ratchet() -> None:
+    """Keep a hybrid assistant (retrieval + fine-tuning) current, and let it move only forward."""
+
+
+@assistant_command("status")
+def status(assistant: str) -> Shown:
+    """Current release, snapshot, labels to the threshold, candidate, quarantine."""
+    from flows.reading import show_status
+
+    return show_status(open_bench(assistant))
+
+
+@assistant_command("releases")
+def releases(assistant: str) -> Shown:
+    """Every release, newest first."""
+    from flows.reading import show_releases
+
+    return show_releases(open_bench(assistant))
+
+
+@assistant_command("ingest")
+@click.argument("path", required=False)
+@click.option("--source", metavar="NAME", help="Name of the source; needed only to re-point a registered one.")
+@click.option("--plan", is_flag=True, help="Say what a run would do, exactly, and write nothing.")
+@click.option("--max-delete-fraction", type=click.FloatRange(0, 1), help="Stop when more documents would vanish.")
+def ingest(
+    assistant: str, path: str | None, source: str | None, plan: bool, max_delete_fraction: float | None
+) -> Shown:
+    """Bring the index up to date with PATH, or with every registered source."""
+    from flows.acting import show_ingest
+
+    return asyncio.run(show_ingest(assistant, path, source, plan, max_delete_fraction))
+
+
+@assistant_command("ask")
+@click.argument("question")
+@click.option("--release", metavar="ID", help="Ask this release instead of the current one.")
+@click.option("--pattern", metavar="P", help="Answer by this pattern instead of the release's own.")
+def ask(assistant: str, question: str, release: str | None, pattern: str | None) -> Shown:
+    """Answer QUESTION with citations, and name the release that answered."""
+    from flows.reading import show_answer
+
+    return show_answer(open_bench(assistant), question, release, pattern)
+
+
+@assistant_command("search")
+@click.argument("text")
+@click.option("-k", "k", type=click.IntRange(1, 50), help="How many passages; default: as the release says.")
+def search(assistant: str, text: str, k: int | None) -> Shown:
+    """The passages that would be retrieved for TEXT."""
+    from flows.reading import show_search
+
+    return show_search(open_bench(assistant), text, k)
+
+
+@ratchet.group()
+def labels() -> None:
+    """Import, count and review labels."""
+
+
+@assistant_command("import", labels)
+@click.argument("file", type=click.Path(path_type=Path))
+def labels_import(assistant: str, file: Path) -> Shown:
+    """Import labels from FILE, one JSON object a line; a bad line does not cost the others."""
+    from flows.reading import show_label_import
+
+    return show_label_import(open_bench(assistant), file)
+
+
+@assistant_command("status", labels)
+def labels_status(assistant: str) -> Shown:
+    """Counts by state and split, and how many are missing to the next training."""
+    from flows.reading import show_label_status
+
+    return show_label_status(open_bench(assistant))
+
+
+@assistant_command("review", labels)
+@click.option("--accept", multiple=True, metavar="ID", help="Accept a pending label.")
+@click.option("--reject", multiple=True, metavar="ID", help="Reject a pending label.")
+def labels_review(assistant: str, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
+    """List pending labels with the reason each waits, or decide on some."""
+    from flows.reading import show_label_review
+
+    return show_label_review(open_bench(assistant), accept, reject)
+
+
+@assistant_command("train")
+@click.option("--method", type=click.Choice(["lora"]), default="lora", show_default=True)
+@click.option("--force", is_flag=True, help="Train even below the threshold.")
+def train(assistant: str, method: str, force: bool) -> Shown:
+    """Train on the accepted labels and register the candidate release."""
+    from flows.acting import show_training
+
+    return asyncio.run(show_training(assistant, method, force))
+
+
+@assistant_command("evaluate")
+@click.argument("release", required=False)
+def evaluate(assistant: str, release: str | None) -> Shown:
+    """Judge RELEASE (default: the newest candidate) against the current one on the golden set."""
+    from flows.acting import show_evaluation
+
+    return asyncio.run(show_evaluation(assistant, release))
+
+
+@assistant_command("promote")
+@click.argument("release")
+@click.option("--who", help="Recorded in the history; default: your user name.")
+@click.option("--reason", help="Required for a release that was rolled back before.")
+def promote(assistant: str, release: str, who: str | None, reason: str | None) -> Shown:
+    """Make RELEASE current if its verdict still holds."""
+    from flows.acting import show_promotion
+
+    return asyncio.run(show_promotion(assistant, release, who, reason))
+
+
+@assistant_command("rollback")
+@click.option("--to", metavar="RELEASE", help="Default: the release before the current one.")
+@click.option("--who", help="Recorded in the history; default: your user name.")
+@click.option("--reason", default="rolled back by hand", show_default=True)
+def rollback(assistant: str, to: str | None, who: str | None, reason: str) -> Shown:
+    """Return to an earlier release at once."""
+    from flows.acting import show_rollback
+
+    return asyncio.run(show_rollback(assistant, to, who, reason))
+
+
+@assistant_command("recheck")
+@click.argument("report")
+def recheck(assistant: str, report: str) -> Shown:
+    """Recompute a verdict from its evidence bundle (a folder, or an evaluation's id)."""
+    from flows.reading import show_recheck
+
+    return show_recheck(open_bench(assistant), report)
+
+
+@ratchet.command()
+@click.option("--host", help="Default: RATCHET_SERVICE_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: RATCHET_SERVICE_PORT, else 8321.")
+def serve(host: str | None, port: int | None) -> None:
+    """Run the OpenAI-compatible answer service for every assistant."""
+    from flows.serving import serve_answers
+
+    serve_answers(host, port)
+
+
+@ratchet.command()
+@click.option("--assistant", default="demo", metavar="NAME", show_default=True, help="Which assistant to build.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
+def demo(assistant: str, as_json: bool) -> None:
+    """Run the whole loop on the shipped handbook, from nothing to a promoted release that answers."""
+    from flows.demo.run import run_demo
+
+    show(lambda: run_demo(assistant, as_json=as_json), as_json=as_json)
+
+
+def main() -> None:
+    """The console script. What one library has to say to another is not for the person who runs it."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|torch")
+    ratchet(prog_name="ratchet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Judge a release against the one being served."""
+
+from __future__ import annotations
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.assistant import open_assistant
+from flows.requests import AssistantRequest
+from flows.running import perform, publish_report
+from infra.workbench import Workbench, shown_progress
+from tasks import candidates, evaluation
+from tasks.core.errors import NotFound
+from tasks.core.evidence import REPORT
+from tasks.evaluation import Evaluation
+from tasks.releases import ReleaseRow
+
+
+class EvaluateRequest(AssistantRequest):
+    """Which release."""
+
+    release: str | None = Field(default=None, description="Release id; default: the newest candidate")
+
+
+@flow(name="evaluate-release", flow_run_name="{request.assistant}: evaluate")
+async def evaluate_release(request: EvaluateRequest) -> Evaluation:
+    """Ask the candidate and the release being served the golden questions, decide, keep the evidence, report.
+
+    Args:
+        request: Which release.
+    """
+    async with open_assistant(request.assistant, request.block) as bench:
+        return await evaluate(bench, request.release or (await candidate_to_judge(bench)).id)
+
+
+async def evaluate(bench: Workbench, release: str) -> Evaluation:
+    """The same, on an open workbench. An unproven release is no baseline: its successor is judged on floors alone."""
+    candidate = bench.releases.release(bench.assistant, release).manifest
+    standing = bench.releases.standing(bench.assistant)
+    baseline = None
+    if standing.release is not None and not standing.unproven:
+        baseline = bench.releases.release(bench.assistant, standing.release).manifest
+    judged = await perform(evaluation.evaluate, bench.evaluation, candidate, baseline, shown_progress())
+    report = bench.artifacts.path(judged.id) / REPORT
+    await publish_report(f"{bench.assistant}-evaluation", report.read_text(encoding="utf-8"))
+    return judged
+
+
+async def propose(bench: Workbench, cause: str) -> ReleaseRow | None:
+    """The candidate on the newest snapshot, registered; None when what is served answers from the same documents.
+
+    While nothing proven is served it is the base model, prompted with examples from the labels.
+    """
+    manifest = await perform(candidates.propose, bench.candidates)
+    return None if manifest is None else bench.releases.register(manifest, cause)
+
+
+async def candidate_to_judge(bench: Workbench) -> ReleaseRow:
+    """The newest release since the one being served; without one, the one that new documents call for.
+
+    Raises NotFound when nothing is new.
+    """
+    waiting = newest_candidate(bench) or await propose(bench, "new documents")
+    if waiting is None:
+        raise NotFound(
+            f"Assistant {bench.assistant} has no candidate: nothing is new since the release being served. "
+            "One is made by `ratchet train`, or when documents change by `ratchet ingest`."
+        )
+    return waiting
+
+
+def newest_candidate(bench: Workbench) -> ReleaseRow | None:
+    """The newest release registered after the one being served, if there is one that never was served."""
+    served = {promotion.release for promotion in bench.releases.history(bench.assistant)}
+    newest = next(iter(bench.releases.releases(bench.assistant)), None)
+    return newest if newest is not None and newest.id not in served else None

@@ -1,0 +1,228 @@
+"""The commands that only read, or only touch labels: what they show. None of them imports Prefect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+from flows.terminal import FAILED, Shown, table
+
+if TYPE_CHECKING:
+    from infra.workbench import Workbench
+    from tasks.core.answers import Answer, Passage
+    from tasks.core.releases import ReleaseManifest
+
+
+def show_status(bench: Workbench) -> Shown:
+    """Everything at a glance, from the catalog alone."""
+    from tasks.labels import label_status
+
+    snapshot = bench.document_catalog.published(bench.assistant)
+    standing = bench.releases.standing(bench.assistant)
+    quarantined = bench.document_catalog.quarantined(bench.assistant)
+    counts = label_status(bench.labels)
+    rows = bench.releases.releases(bench.assistant)
+    judged = bench.evaluations.latest(bench.assistant)
+    candidate = rows[0].id if rows and rows[0].id not in {p.release for p in _history(bench)} else None
+    data: dict[str, Any] = {
+        "assistant": bench.assistant,
+        "release": standing.release,
+        "unproven": standing.unproven,
+        "snapshot": snapshot.number if snapshot else None,
+        "documents": snapshot.documents if snapshot else 0,
+        "chunks": snapshot.chunks if snapshot else 0,
+        "quarantined": len(quarantined),
+        "labels": {"accepted": counts.accepted, "new": counts.new, "threshold": counts.threshold},
+        "candidate": candidate,
+        "verdict": judged.verdict if judged else None,
+    }
+    served = f"{standing.release} (unproven)" if standing.unproven else standing.release
+    lines = [
+        f"assistant   {bench.assistant}",
+        f"release     {served or 'none yet: ratchet ingest PATH'}",
+        f"snapshot    {data['snapshot'] or 'none yet'}: {data['documents']:,} documents, {data['chunks']:,} chunks",
+        f"labels      {counts.accepted:,} accepted, {counts.new:,} new of {counts.threshold:,} that start a training",
+        f"candidate   {candidate or 'none'}",
+        f"verdict     {data['verdict'] or 'none'}" + (f" on {judged.release}" if judged else ""),
+        f"quarantine  {len(quarantined):,} documents",
+        *(f"            {q.uri}: {q.reason}" for q in quarantined),
+    ]
+    return Shown(data, "\n".join(lines))
+
+
+def show_releases(bench: Workbench) -> Shown:
+    """Every release, newest first."""
+    from tasks.releases import states
+
+    rows, history = bench.releases.releases(bench.assistant), _history(bench)
+    words = states(rows, bench.releases.standing(bench.assistant), history)
+    promoted = {p.release: p.at for p in history}
+    listed = [
+        {
+            "release": row.id,
+            "state": words[row.id],
+            "snapshot": row.manifest.snapshot.number,
+            "model": row.manifest.model.adapter or row.manifest.model.base,
+            "pattern": row.manifest.pattern,
+            "created": row.created_at,
+            "promoted": promoted.get(row.id),
+            "cause": row.cause,
+        }
+        for row in rows
+    ]
+    shown = [
+        (r["release"], r["state"], r["snapshot"], str(r["model"])[:22], r["pattern"], str(r["promoted"] or "")[:19])
+        for r in listed
+    ]
+    text = table(("release", "state", "snapshot", "model", "pattern", "promoted"), shown)
+    return Shown({"releases": listed}, text if listed else "No releases yet. Start with `ratchet ingest PATH`.")
+
+
+def show_answer(bench: Workbench, question: str, release: str | None, pattern: str | None) -> Shown:
+    """One answer, with what it cites and which release gave it."""
+    from tasks.answering import answer_one
+
+    manifest = manifest_to_ask(bench, release)
+    if pattern is not None:
+        manifest = _with_pattern(manifest, pattern)
+    answer = answer_one(question, manifest, bench.answering)
+    standing = bench.releases.standing(bench.assistant)
+    unproven = standing.unproven and answer.release == standing.release
+    return Shown(answer_as_json(answer) | {"unproven": unproven}, answer_as_text(answer, unproven=unproven))
+
+
+def answer_as_json(answer: Answer) -> dict[str, Any]:
+    """The object of `ratchet ask --json`."""
+    return {
+        "answer": answer.text,
+        "release": answer.release,
+        "snapshot": answer.snapshot,
+        "pattern": answer.pattern,
+        "abstained": answer.abstained,
+        "abstained_because": answer.abstained_because,
+        "citations": [
+            {"marker": c.marker, "document": c.document, "chunk": c.chunk, "quote": c.quote} for c in answer.citations
+        ],
+        "contexts": [_context(passage) for passage in answer.contexts],
+    }
+
+
+def answer_as_text(answer: Answer, *, unproven: bool = False) -> str:
+    """The answer, its citations, and the release it comes from."""
+    cited = [f"  [{c.marker}] {c.document}: “{c.quote}”" for c in answer.citations]
+    proof = ", unproven: no golden set has judged it" if unproven else ""
+    return "\n".join([answer.text, *cited, f"  release {answer.release}, snapshot {answer.snapshot}{proof}"])
+
+
+def show_search(bench: Workbench, text: str, k: int | None) -> Shown:
+    """The passages of the current release's snapshot; before the first release, of the newest one."""
+    from tasks.core.candidates import reference
+    from tasks.core.releases import RetrievalSettings
+    from tasks.documents import published_snapshot, search
+
+    standing = bench.releases.standing(bench.assistant)
+    if standing.release is None:
+        at, settings = reference(published_snapshot(bench.documents)), RetrievalSettings()
+    else:
+        manifest = bench.releases.release(bench.assistant, standing.release).manifest
+        at, settings = manifest.snapshot, manifest.retrieval
+    if k is not None:
+        settings = settings.model_copy(update={"k": k})
+    hits = search(bench.index, bench.embedder, at.collection, at.number, text, settings)
+    contexts = [
+        {"document": hit.chunk.document, "chunk": hit.chunk.id, "text": hit.chunk.text, "score": hit.score}
+        for hit in hits
+    ]
+    lines = [f"{hit.score:.4f}  {hit.chunk.document}\n{indent(hit.chunk.embedded_text, '        ')}" for hit in hits]
+    return Shown({"snapshot": at.number, "contexts": contexts}, "\n".join(lines) or "Nothing was found.")
+
+
+def manifest_to_ask(bench: Workbench, release: str | None) -> ReleaseManifest:
+    """The release asked for, or the current one. Raises NotFound, saying what to do first."""
+    from tasks.core.errors import NotFound
+
+    wanted = release or bench.releases.standing(bench.assistant).release
+    if wanted is None:
+        raise NotFound(f"Assistant {bench.assistant} has no release to ask yet. Start with `ratchet ingest PATH`.")
+    return bench.releases.release(bench.assistant, wanted).manifest
+
+
+def _with_pattern(manifest: ReleaseManifest, pattern: str) -> ReleaseManifest:
+    from typing import get_args
+
+    from tasks.core.errors import UsageError
+    from tasks.core.releases import Pattern
+
+    if pattern not in get_args(Pattern):
+        raise UsageError(f"There is no pattern {pattern!r}; there are {', '.join(get_args(Pattern))}.")
+    return manifest.model_copy(update={"pattern": pattern})
+
+
+def show_label_import(bench: Workbench, file: Path) -> Shown:
+    """What an import did, line by line where a line was refused."""
+    from tasks.labels import import_labels
+
+    report = import_labels(bench.labels, file)
+    counts = report.counts
+    lines = [
+        f"{report.accepted:,} accepted, {report.pending:,} pending, {report.duplicates:,} duplicates, "
+        f"{len(report.errors):,} refused",
+        *(f"  line {error.line}: {error.reason}" for error in report.errors),
+        f"golden {counts.golden:,}, validation {counts.validation:,}, train {counts.train:,}; "
+        f"{counts.new:,} new of the {counts.threshold:,} that start a training",
+    ]
+    if report.pending:
+        lines.append("See what waits for a decision: ratchet labels review")
+    nothing_usable = bool(report.errors) and not (report.accepted or report.pending or report.duplicates)
+    return Shown(report.as_json(), "\n".join(lines), FAILED if nothing_usable else 0)
+
+
+def show_label_status(bench: Workbench) -> Shown:
+    """Counts by state and split."""
+    from dataclasses import asdict
+
+    from tasks.labels import label_status
+
+    counts = asdict(label_status(bench.labels))
+    return Shown(counts, "\n".join(f"{name:<11} {count:,}" for name, count in counts.items()))
+
+
+def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
+    """Decides on some, then lists what is still pending."""
+    from tasks.labels import accept_label, labels_to_review, reject_label
+
+    for label in accept:
+        accept_label(bench.labels, label)
+    for label in reject:
+        reject_label(bench.labels, label, "rejected in review")
+    pending = labels_to_review(bench.labels)
+    data = [
+        {"id": x.id, "question": x.question, "answer": x.answer, "documents": list(x.documents), "reason": x.reason}
+        for x in pending
+    ]
+    lines = [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" for x in pending]
+    return Shown({"pending": data}, "\n".join(lines) or "Nothing is waiting for review.")
+
+
+def _history(bench: Workbench) -> list[Any]:
+    return list(bench.releases.history(bench.assistant))
+
+
+def _context(passage: Passage) -> dict[str, Any]:
+    return {"document": passage.document, "chunk": passage.chunk, "text": passage.text, "score": passage.score}
+
+
+def show_recheck(bench: Workbench, report: str) -> Shown:
+    """The verdict recomputed from an evidence bundle: a folder, a report inside one, or an evaluation's id."""
+    from tasks.evaluation import recheck
+
+    named = Path(report).expanduser()
+    folder = named.parent if named.is_file() else named if named.is_dir() else bench.artifacts.path(report)
+    found = recheck(folder)
+    data = {"verdict": found.verdict.verdict, "identical": found.identical, "differences": list(found.differences)}
+    word = "identical to" if found.identical else "NOT what is in"
+    head = f"{found.verdict.verdict}, recomputed: {word} the bundle {folder}"
+    return Shown(
+        data, "\n".join([head, *(f"  {line}" for line in found.differences)]), 0 if found.identical else FAILED
+    )

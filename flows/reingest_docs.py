@@ -1,0 +1,54 @@
+"""Bring the index up to date with the documents."""
+
+from __future__ import annotations
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.assistant import open_assistant
+from flows.requests import AssistantRequest
+from flows.running import perform
+from infra.workbench import Workbench, shown_progress
+from tasks import documents, snapshots, sources
+from tasks.core.ingestion import IngestReport
+
+
+class ReingestRequest(AssistantRequest):
+    """Which documents, and how careful to be."""
+
+    path: str | None = Field(
+        default=None, description="Folder to ingest, registered the first time; default: every registered source"
+    )
+    source: str | None = Field(default=None, description="Name of the source; needed only to re-point a registered one")
+    plan: bool = Field(default=False, description="Say what a run would do, exactly, and write nothing")
+    max_delete_fraction: float | None = Field(
+        default=None, ge=0, le=1, description="Stop when more of the documents would vanish; default: the setting's"
+    )
+
+
+@flow(name="reingest-docs", flow_run_name="{request.assistant}: re-ingest")
+async def reingest_docs(request: ReingestRequest) -> IngestReport:
+    """Scan the sources, read and embed what changed, build the next snapshot unseen, verify it, publish it.
+
+    Args:
+        request: Which documents, and how careful to be.
+    """
+    async with open_assistant(request.assistant, request.block) as bench:
+        return await reingest(bench, request)
+
+
+async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
+    """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
+    shop, progress = bench.documents, shown_progress()
+    where = await perform(sources.resolve_sources, shop, request.path, request.source)
+    if request.plan:
+        found = await perform(sources.scan, shop, where, progress)
+        plan = await perform(documents.plan, shop, found, max_delete_fraction=request.max_delete_fraction)
+        return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
+    with documents.holding_lease(shop) as lease:
+        found = await perform(sources.scan, shop, where, progress)
+        plan = await perform(documents.plan, shop, found, max_delete_fraction=request.max_delete_fraction)
+        draft = await perform(documents.read, shop, plan, lease, progress)
+        embedded = await perform(snapshots.embed, shop, draft, lease, progress)
+        built = await perform(snapshots.build, shop, embedded, lease, progress)
+        return await perform(snapshots.publish, shop, built, lease)

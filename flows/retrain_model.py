@@ -1,0 +1,113 @@
+"""Train when enough labels have arrived, judge the candidate, promote it when it passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.assistant import open_assistant
+from flows.evaluate_release import evaluate
+from flows.promote_release import promote
+from flows.requests import AssistantRequest
+from flows.running import perform
+from infra.workbench import Workbench, shown_progress
+from tasks import candidates, training
+from tasks.core.candidates import reference
+from tasks.core.documents import Snapshot
+from tasks.core.promotion import Promotion
+from tasks.core.releases import ReleaseManifest
+from tasks.core.retraining import RetrainDecision
+from tasks.evaluation import Evaluation
+from tasks.releases import ReleaseRow
+from tasks.training import TrainingReport
+
+
+class RetrainRequest(AssistantRequest):
+    """Whether to train regardless, and how far to go."""
+
+    method: Literal["lora"] = Field(default="lora", description="LoRA on the base model, on this machine")
+    force: bool = Field(default=False, description="Train even below the threshold of new labels")
+    evaluate: bool = Field(default=True, description="Judge the candidate")
+    promote: bool = Field(default=True, description="Promote the candidate when it passes")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainReport:
+    """What came of it. `training` is None when the decision was not to train."""
+
+    decision: RetrainDecision
+    training: TrainingReport | None
+    release: ReleaseRow | None
+    evaluation: Evaluation | None
+    promotion: Promotion | None
+
+    def as_json(self) -> dict[str, object]:
+        """The object of `ratchet train --json`."""
+        made = self.training
+        return {
+            "model": made.model.id if made else None,
+            "release": self.release.id if self.release else None,
+            "examples": made.examples if made else 0,
+            "seconds": round(made.seconds, 1) if made else 0.0,
+            "trained": made is not None,
+            "reason": self.decision.reason,
+        }
+
+
+@flow(name="retrain-model", flow_run_name="{request.assistant}: retrain")
+async def retrain_model(request: RetrainRequest) -> RetrainReport:
+    """Check the threshold, freeze and render the labels, train, register the candidate, judge and promote it.
+
+    Args:
+        request: Whether to train regardless, and how far to go.
+    """
+    async with open_assistant(request.assistant, request.block) as bench:
+        return await retrain(bench, request)
+
+
+async def retrain(bench: Workbench, request: RetrainRequest) -> RetrainReport:
+    """The same, on an open workbench."""
+    decision = await perform(training.decide, bench.training, force=request.force)
+    if not decision.train and not waiting_model(bench):
+        return RetrainReport(decision, None, None, None, None)
+    start = await perform(candidates.starting_point, bench.candidates)
+    snapshot = candidates.newest_snapshot(bench.candidates)
+    made = await train(bench, start, snapshot)
+    manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
+    release = bench.releases.register(manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
+    if not request.evaluate:
+        return RetrainReport(decision, made, release, None, None)
+    judged = await evaluate(bench, release.id)
+    wanted = request.promote and judged.verdict == "PROMOTE"
+    return RetrainReport(decision, made, release, judged, await promote(bench, release.id) if wanted else None)
+
+
+async def train(bench: Workbench, start: ReleaseManifest, snapshot: Snapshot) -> TrainingReport:
+    """The model of today's labels, on this snapshot's passages, in the prompt it will be served with."""
+    labels = await perform(training.freeze_labels, bench.training)
+    rows = await perform(
+        training.render_rows,
+        bench.training,
+        labels,
+        reference(snapshot),
+        training.tuned_prompt(start.prompt),
+        start.retrieval,
+    )
+    return await perform(training.train_and_register, bench.training, rows, shown_progress())
+
+
+def waiting_model(bench: Workbench) -> bool:
+    """Whether the newest model was trained and never judged to the end, as when its run was killed."""
+    newest = next(iter(bench.trainings.models(bench.assistant)), None)
+    if newest is None:
+        return False
+    served = {promotion.release for promotion in bench.releases.history(bench.assistant)}
+    for row in bench.releases.releases(bench.assistant):
+        if row.manifest.model == newest.ref:
+            judged = bench.evaluations.latest(bench.assistant, row.id)
+            if row.id in served or (judged is not None and judged.verdict != "PROMOTE"):
+                return False
+    return True

@@ -1,0 +1,55 @@
+"""How a step runs: as a Prefect task inside a flow run, as a plain call outside one. The only place that knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+
+from tasks.core.errors import WorthRetrying
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RETRY_DELAYS_SECONDS: list[float] = [1.0, 5.0]
+
+
+async def perform(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """The step's result. Inside a flow run it is a task run named after the step, retried when that can help.
+
+    The step runs in a thread, so the run's heartbeat and other steps go on. Arguments stay out of Prefect's sight:
+    they are live clients and whole snapshots, which it would hash and walk.
+    """
+
+    async def call() -> R:
+        return await asyncio.to_thread(step, *args, **kwargs)
+
+    if FlowRunContext.get() is None:
+        return await call()
+    name = step.__name__.replace("_", "-")
+    as_task = task(
+        name=name,
+        task_run_name=name,
+        description=(step.__doc__ or "").partition("\n")[0],
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(RETRY_DELAYS_SECONDS),
+        retry_delay_seconds=RETRY_DELAYS_SECONDS,
+        retry_condition_fn=_worth_retrying,
+    )(call)
+    return await as_task()
+
+
+async def publish_report(key: str, markdown: str) -> None:
+    """Shows a Markdown report beside the flow run in the Prefect UI. Outside a flow run there is nowhere to show it."""
+    if FlowRunContext.get() is not None:
+        await acreate_markdown_artifact(markdown=markdown, key=key)
+
+
+def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    return isinstance(state.data, WorthRetrying)

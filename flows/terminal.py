@@ -1,0 +1,106 @@
+"""What a person sees of a command: progress while it runs, its result, its error, its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from tasks.core.errors import RatchetError, UsageError
+
+DONE, FAILED, WRONG_USAGE, HELD, REJECTED = 0, 1, 2, 3, 4
+STATUS_OF_VERDICT = {"PROMOTE": DONE, "HOLD": HELD, "REJECT": REJECTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A command's result: the JSON object of `--json`, the text for a person, and the exit status."""
+
+    data: dict[str, Any]
+    text: str
+    status: int = field(default=DONE)
+
+
+def show(run: Callable[[], Shown], *, as_json: bool) -> None:
+    """Runs a command, prints its result or its error, and leaves with its exit status."""
+    try:
+        shown = run()
+    except RatchetError as error:
+        shown = _of_error(error, as_json)
+    if as_json:
+        click.echo(json.dumps(shown.data, ensure_ascii=False))
+    elif shown.text:
+        click.echo(shown.text)
+    sys.exit(shown.status)
+
+
+def _of_error(error: RatchetError, as_json: bool) -> Shown:
+    status = WRONG_USAGE if isinstance(error, UsageError) else FAILED
+    word = error.values.get("verdict")
+    if isinstance(word, str):
+        status = STATUS_OF_VERDICT.get(word, status)
+    click.echo(f"ratchet: {error.message}", err=True)
+    values = {k: v for k, v in error.values.items() if isinstance(v, str | int | float | bool | None)}
+    return Shown({"error": {"code": error.code, "message": error.message, **values}} if as_json else {}, "", status)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, widest: int = 72) -> str:
+    """Left-aligned columns; a cell longer than `widest` continues on the next line under its own column."""
+    cells = [[_wrapped(str(cell), widest) for cell in row] for row in rows]
+    widths = [max([len(h), *(len(line) for row in cells for line in row[i])]) for i, h in enumerate(headings)]
+    lines = ["  ".join(h.ljust(w) for h, w in zip(headings, widths, strict=True)).rstrip()]
+    lines.append("  ".join("─" * w for w in widths))
+    for row in cells:
+        for depth in range(max(len(cell) for cell in row)):
+            parts = [cell[depth] if depth < len(cell) else "" for cell in row]
+            lines.append("  ".join(p.ljust(w) for p, w in zip(parts, widths, strict=True)).rstrip())
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, widest: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, widest) or [""]
+
+
+class ProgressLines:
+    """Progress as one moving line on a terminal, as a line now and then when piped. Always on stderr.
+
+    What is over within `patience_seconds` is not worth a line.
+    """
+
+    def __init__(self, *, every_seconds: float = 10.0, patience_seconds: float = 2.0) -> None:
+        self._live = sys.stderr.isatty()
+        self._every = 0.1 if self._live else every_seconds
+        self._patience = patience_seconds
+        self._begun: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+        self._width = 0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Shows `what done/total`; called as often as one likes, from any thread."""
+        moment, finished = time.monotonic(), done >= total
+        kind = what.partition(":")[0]  # "training: loss 0.3" is the same work as "training: loss 0.2"
+        begun = self._begun.setdefault(kind, moment)
+        shown = self._shown.get(kind)
+        if finished:
+            del self._begun[kind]
+            self._shown.pop(kind, None)
+        if moment - begun < self._patience or not (finished or shown is None or moment - shown >= self._every):
+            return
+        if not finished:
+            self._shown[kind] = moment
+        self._write(f"  {what} {done:,}/{total:,}", finished)
+
+    def _write(self, line: str, finished: bool) -> None:
+        if self._live:
+            sys.stderr.write("\r" + line.ljust(self._width) + ("\n" if finished else ""))
+            self._width = 0 if finished else len(line)
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,294 @@
+"""The composition root: settings in, one assistant's adapters out, each opened when it is first used. No Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.settings import Settings, load_settings
+from tasks.core.ports import Progress
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from infra.adapters.base_models import BaseModel
+    from infra.adapters.catalog.documents import CatalogDocuments
+    from infra.adapters.catalog.evaluations import CatalogEvaluations
+    from infra.adapters.catalog.labels import CatalogLabels
+    from infra.adapters.catalog.releases import CatalogReleases
+    from infra.adapters.catalog.training import CatalogTrainings
+    from infra.adapters.embedded_index import EmbeddedIndex
+    from infra.adapters.folder_artifacts import FolderArtifacts
+    from infra.adapters.minilm_embedder import MiniLmEmbedder
+    from infra.adapters.transformers_chat import TransformersChat
+    from infra.adapters.unstructured_parser import UnstructuredParser
+    from tasks.answering import AnsweringBench
+    from tasks.candidates import CandidateBench
+    from tasks.core.answers import Answer
+    from tasks.core.releases import ReleaseManifest
+    from tasks.documents import DocumentsBench
+    from tasks.evaluation import EvaluationBench
+    from tasks.labels import LabelBench
+    from tasks.releases import ReleaseBench
+    from tasks.training import TrainingBench
+
+_shown: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextmanager
+def showing(progress: Progress) -> Iterator[None]:
+    """Work that is begun inside reports how far it is to `progress`."""
+    token = _shown.set(progress)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def shown_progress() -> Progress | None:
+    """Whom to tell how far the work is."""
+    return _shown.get()
+
+
+class Workbench:
+    """Everything one assistant is kept current with. Making one opens nothing; every adapter opens at first use."""
+
+    def __init__(self, assistant: str, settings: Settings) -> None:
+        self.assistant = assistant
+        self.settings = settings
+
+    @property
+    def home(self) -> Path:
+        """Where state lives; absolute."""
+        return self.settings.home.expanduser().resolve()
+
+    # ── the catalog ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The catalog's engine, at this version's schema."""
+        from infra.adapters.catalog.database import engine_for
+        from infra.adapters.catalog.migrate import migrate
+
+        engine = engine_for(self.settings.catalog_url)
+        migrate(engine)
+        return engine
+
+    @cached_property
+    def document_catalog(self) -> CatalogDocuments:
+        """Sources, documents and snapshots."""
+        from infra.adapters.catalog.documents import CatalogDocuments
+
+        return CatalogDocuments(self.engine)
+
+    @cached_property
+    def label_catalog(self) -> CatalogLabels:
+        """Labels and golden sets."""
+        from infra.adapters.catalog.labels import CatalogLabels
+
+        return CatalogLabels(self.engine)
+
+    @cached_property
+    def releases(self) -> CatalogReleases:
+        """Releases, the current pointer and its history."""
+        from infra.adapters.catalog.releases import CatalogReleases
+
+        return CatalogReleases(self.engine)
+
+    @cached_property
+    def trainings(self) -> CatalogTrainings:
+        """Trainings and models."""
+        from infra.adapters.catalog.training import CatalogTrainings
+
+        return CatalogTrainings(self.engine)
+
+    @cached_property
+    def evaluations(self) -> CatalogEvaluations:
+        """Verdicts."""
+        from infra.adapters.catalog.evaluations import CatalogEvaluations
+
+        return CatalogEvaluations(self.engine)
+
+    # ── stores and models ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def index(self) -> EmbeddedIndex:
+        """The vector index."""
+        from infra.adapters.embedded_index import EmbeddedIndex
+
+        return EmbeddedIndex(self.home / "index.sqlite")
+
+    @cached_property
+    def artifacts(self) -> FolderArtifacts:
+        """Adapters and evidence, by the digest of what they hold."""
+        from infra.adapters.folder_artifacts import FolderArtifacts
+
+        return FolderArtifacts(self.home / "artifacts")
+
+    @cached_property
+    def embedder(self) -> MiniLmEmbedder:
+        """The packaged MiniLM."""
+        from infra.adapters.minilm_embedder import MiniLmEmbedder
+
+        return MiniLmEmbedder(self.settings.torch_threads)
+
+    @cached_property
+    def base_model(self) -> BaseModel:
+        """The configured base model; the packaged one is unpacked the first time."""
+        from infra.adapters.base_models import find_base_model
+
+        return find_base_model(self.settings.base_model, self.home)
+
+    @cached_property
+    def chat(self) -> TransformersChat:
+        """The base model and its adapters."""
+        from infra.adapters.transformers_chat import TransformersChat
+
+        return TransformersChat(self.base_model, self.artifacts, threads=self.settings.torch_threads)
+
+    @cached_property
+    def parser(self) -> UnstructuredParser:
+        """Files to elements, in a child process that ends with this one, or at `close`."""
+        from infra.adapters.unstructured_parser import UnstructuredParser
+
+        return UnstructuredParser(
+            timeout_seconds=self.settings.parse_timeout_seconds,
+            memory_mib=self.settings.parse_memory_mib,
+            max_document_mib=self.settings.max_document_mib,
+            max_characters=self.settings.max_document_characters,
+        )
+
+    # ── what the steps take ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def documents(self) -> DocumentsBench:
+        """For tasks.documents and tasks.snapshots."""
+        from infra.adapters.catalog.document_cache import CatalogDocumentCache
+        from infra.adapters.catalog.leases import CatalogLeases
+        from infra.adapters.folder_source import FolderSource
+        from tasks.documents import DocumentsBench
+
+        return DocumentsBench(
+            assistant=self.assistant,
+            catalog=self.document_catalog,
+            cache=CatalogDocumentCache(self.engine),
+            leases=CatalogLeases(self.engine),
+            index=self.index,
+            parser=self.parser,
+            embedder=self.embedder,
+            open_source=FolderSource,
+            max_delete_fraction=self.settings.max_delete_fraction,
+            lease_seconds=max(120.0, 2 * self.settings.parse_timeout_seconds),
+        )
+
+    @cached_property
+    def training(self) -> TrainingBench:
+        """For tasks.training."""
+        from infra.adapters.lora_trainer import LoraTrainer
+        from tasks.training import TrainingBench
+
+        trainer = LoraTrainer(self.base_model, self.artifacts, threads=self.settings.torch_threads)
+        return TrainingBench(
+            assistant=self.assistant,
+            labels=self.label_catalog,
+            trainings=self.trainings,
+            embedder=self.embedder,
+            index=self.index,
+            trainer=trainer,
+            workdir=self.home / "trainings",
+            threshold=self.settings.retrain_threshold,
+        )
+
+    @cached_property
+    def labels(self) -> LabelBench:
+        """For tasks.labels."""
+        from tasks.core.label_splits import SplitPolicy
+        from tasks.labels import LabelBench
+
+        policy = SplitPolicy(
+            golden_fraction=self.settings.golden_fraction, validation_fraction=self.settings.validation_fraction
+        )
+        return LabelBench(self.assistant, self.label_catalog, policy, self.settings.retrain_threshold)
+
+    @cached_property
+    def answering(self) -> AnsweringBench:
+        """For tasks.answering."""
+        from infra.adapters.catalog.completions import CatalogCompletions
+        from tasks.answering import AnsweringBench
+
+        return AnsweringBench(self.index, self.embedder, self.chat, CatalogCompletions(self.engine))
+
+    @cached_property
+    def candidates(self) -> CandidateBench:
+        """For tasks.candidates."""
+        from tasks.candidates import CandidateBench
+
+        return CandidateBench(
+            assistant=self.assistant,
+            documents=self.document_catalog,
+            releases=self.releases,
+            labels=self.label_catalog,
+            embedder=self.embedder,
+            index=self.index,
+            chat=self.chat,
+        )
+
+    @cached_property
+    def release_bench(self) -> ReleaseBench:
+        """For tasks.releases."""
+        from tasks.releases import ReleaseBench
+
+        return ReleaseBench(
+            assistant=self.assistant,
+            releases=self.releases,
+            judgements=self.evaluations,
+            documents=self.document_catalog,
+            index=self.index,
+            open_chat=lambda: self.chat,
+        )
+
+    @cached_property
+    def evaluation(self) -> EvaluationBench:
+        """For tasks.evaluation."""
+        from tasks.evaluation import EvaluationBench
+        from tasks.releases import check_bundle
+
+        return EvaluationBench(
+            assistant=self.assistant,
+            policy=self.settings.policy,
+            ask=self._ask,
+            check=lambda manifest: check_bundle(self.release_bench, manifest),
+            labels=self.label_catalog,
+            training=self.trainings,
+            documents=self.document_catalog,
+            artifacts=self.artifacts,
+            log=self.evaluations,
+        )
+
+    def _ask(
+        self, questions: Sequence[str], manifest: ReleaseManifest, *, progress: Progress | None = None
+    ) -> list[Answer]:
+        from tasks.answering import answer
+
+        return answer(questions, manifest, self.answering, progress)
+
+    def golden_set_id(self) -> str | None:
+        """Today's golden set; None while there is none."""
+        from tasks.core.labels import golden_set
+
+        golden = golden_set(self.label_catalog.labels(self.assistant))
+        return golden.id if golden else None
+
+    def close(self) -> None:
+        """Stops the parsing process, if one was started."""
+        if "parser" in self.__dict__:
+            self.parser.close()
+
+
+def open_workbench(assistant: str, settings: Settings | None = None) -> Workbench:
+    """The workbench of an assistant. Raises BadSetting."""
+    return Workbench(assistant, settings or load_settings())

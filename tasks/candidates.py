@@ -1,0 +1,143 @@
+"""Steps that build a candidate release out of what is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from tasks.core.candidates import abstention_of, example_labels, on_base_model, on_snapshot, with_model
+from tasks.core.confidence import calibrate, confidence
+from tasks.core.document_catalog import DocumentCatalog
+from tasks.core.documents import Chunk, Hit, Snapshot
+from tasks.core.errors import NotFound
+from tasks.core.labels import Label, golden_set
+from tasks.core.ports import ChatModels, Embedder, VectorIndex
+from tasks.core.prompts import DEFAULT_ABSTENTION, default_prompt, shown, with_examples
+from tasks.core.releases import Example, ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings
+from tasks.core.training_rows import answering_chunk
+from tasks.labels import LabelCatalog
+from tasks.releases import ReleaseCatalog
+from tasks.training import tuned_prompt
+
+TRIED = 12  # labels tried as worked examples before giving up on them
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateBench:
+    """What building a candidate needs."""
+
+    assistant: str
+    documents: DocumentCatalog
+    releases: ReleaseCatalog
+    labels: LabelCatalog
+    embedder: Embedder
+    index: VectorIndex
+    chat: ChatModels
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+
+
+def propose(bench: CandidateBench) -> ReleaseManifest | None:
+    """The release to judge next, on the newest snapshot; None when the served one answers from the same documents.
+
+    A proven release is carried over to the new snapshot. When nothing proven is served, it is the base model, prompted
+    as well as the accepted labels allow. Raises NotFound before the first snapshot.
+    """
+    snapshot = newest_snapshot(bench)
+    standing = bench.releases.standing(bench.assistant)
+    served = bench.releases.release(bench.assistant, standing.release).manifest if standing.release else None
+    if served is not None and not standing.unproven:
+        return on_snapshot(served, snapshot)
+    fresh = _fresh(bench, snapshot)
+    return None if fresh == served and not golden_set(accepted_labels(bench)) else fresh
+
+
+def newest_snapshot(bench: CandidateBench) -> Snapshot:
+    """The newest published snapshot. Raises NotFound."""
+    snapshot = bench.documents.published(bench.assistant)
+    if snapshot is None:
+        raise NotFound(f"Assistant {bench.assistant} has no documents yet. Add some: `ratchet ingest PATH`.")
+    return snapshot
+
+
+def accepted_labels(bench: CandidateBench) -> list[Label]:
+    """All accepted labels, in the order of import."""
+    return [label for label in bench.labels.labels(bench.assistant) if label.state == "accepted"]
+
+
+def house_prompt(bench: CandidateBench, snapshot: Snapshot, labels: Sequence[Label]) -> PromptSpec:
+    """The default prompt with the labels' own way to abstain and, when there are enough, their own examples.
+
+    Two answered ones, whose answers stand in the first and in the last passage, around one that abstains.
+    """
+    prompt = default_prompt(abstention_of(labels, DEFAULT_ABSTENTION))
+    answered, silent = example_labels(labels)
+    found = list(islice(_answered(bench, snapshot, answered[:TRIED]), 2))
+    if len(found) < 2 or not silent:
+        return prompt
+    abstaining = Example(
+        passages=tuple(shown(hit.chunk) for hit in _hits(bench, snapshot, silent[0])),
+        question=silent[0].question,
+        answer=prompt.abstention,
+    )
+    return with_examples(prompt, (_as_found(found[0]), abstaining, _turned_round(found[1])))
+
+
+def _answered(
+    bench: CandidateBench, snapshot: Snapshot, labels: Sequence[Label]
+) -> Iterator[tuple[Label, list[Hit], Chunk]]:
+    """The labels whose answer the retrieved passages hold, with those passages."""
+    for label in labels:
+        hits = _hits(bench, snapshot, label)
+        chunk = answering_chunk(label, hits)
+        if chunk is not None:
+            yield label, hits, chunk
+
+
+def _hits(bench: CandidateBench, snapshot: Snapshot, label: Label) -> list[Hit]:
+    vector = bench.embedder.embed([label.question])[0]
+    return bench.index.search(snapshot.collection, snapshot.number, label.question, vector, bench.retrieval)
+
+
+def _as_found(found: tuple[Label, list[Hit], Chunk]) -> Example:
+    label, hits, chunk = found
+    passages = [hit.chunk for hit in hits]
+    marker = 1 + [one.id for one in passages].index(chunk.id)
+    return Example(
+        passages=tuple(shown(one) for one in passages), question=label.question, answer=f"{label.answer} [{marker}]"
+    )
+
+
+def _turned_round(found: tuple[Label, list[Hit], Chunk]) -> Example:
+    label, hits, chunk = found
+    return _as_found((label, hits[::-1], chunk))
+
+
+def starting_point(bench: CandidateBench) -> ReleaseManifest:
+    """What the next model is trained for and replaces: the proven release being served, else a fresh base release."""
+    standing = bench.releases.standing(bench.assistant)
+    if standing.release is not None and not standing.unproven:
+        return bench.releases.release(bench.assistant, standing.release).manifest
+    return _fresh(bench, newest_snapshot(bench))
+
+
+def tuned_candidate(
+    bench: CandidateBench, start: ReleaseManifest, snapshot: Snapshot, model: ModelRef
+) -> ReleaseManifest:
+    """The tuned model over the retrieved passages: prompted without examples, abstaining below a calibrated confidence.
+
+    The threshold comes from training and validation labels only; it is about retrieval, which the model cannot change.
+    """
+    labels = [label for label in accepted_labels(bench) if label.split != "golden"]
+    sure = {label.id: confidence(label.question, _hits(bench, snapshot, label)) for label in labels}
+    least = calibrate(
+        [sure[label.id] for label in labels if not label.unanswerable],
+        [sure[label.id] for label in labels if label.unanswerable],
+    )
+    retrieval = start.retrieval.model_copy(update={"min_confidence": least})
+    return with_model(start, snapshot, model, tuned_prompt(start.prompt), retrieval)
+
+
+def _fresh(bench: CandidateBench, snapshot: Snapshot) -> ReleaseManifest:
+    prompt = house_prompt(bench, snapshot, accepted_labels(bench))
+    return on_base_model(snapshot, bench.chat.base(), prompt, bench.retrieval)

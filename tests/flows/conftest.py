@@ -1,0 +1,52 @@
+"""A private Prefect server for the flow tests, and an assistant whose base model is a tiny random llama."""
+
+import os
+
+os.environ["PREFECT_API_URL"] = ""  # never somebody's real server
+os.environ["DO_NOT_TRACK"] = "1"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_llama import tiny_llama
+
+PAGES = {
+    "pump.md": "# Bilge pump\n\n## Flow\n\nThe bilge pump moves 90 litres of water per minute.\n",
+    "saw.md": "# Band saw\n\n## Blade\n\nThe blade of the band saw is 27 millimetres wide.\n",
+    "mast.html": "<h1>Light mast</h1><h2>Height</h2><p>The light mast stands 9 metres tall.</p>",
+}
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_llama(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, tiny_base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RATCHET_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RATCHET_BASE_MODEL", str(tiny_base_model))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name, text in PAGES.items():
+        (folder / name).write_text(text)
+    return folder

@@ -1,0 +1,153 @@
+"""The command line as a person or a program uses it: exit status, JSON, and bad input refused by name."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flows.cli import ratchet
+
+pytestmark = pytest.mark.usefixtures("home")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
+
+
+def read(result: Result) -> dict[str, Any]:
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def test_ingest_then_ask_works_right_away_and_says_it_is_unproven(run: Run, docs: Path) -> None:
+    ingested = read(run("ingest", docs, "--json"))
+    assert ingested["snapshot"] == 1
+    assert ingested["documents"] == {"added": 3, "changed": 0, "deleted": 0, "unchanged": 0, "quarantined": 0}
+    assert ingested["chunks"]["born"] == ingested["chunks"]["live"] == ingested["embeds"] > 0
+    answer = read(run("ask", "How tall is the light mast?", "--json"))
+    assert {"answer", "release", "snapshot", "citations", "contexts", "pattern", "abstained"} <= answer.keys()
+    assert (answer["release"], answer["unproven"], answer["pattern"]) == (ingested["release"], True, "rag")
+    assert "mast.html" in {context["document"] for context in answer["contexts"]}
+
+
+def test_search_finds_the_page_that_says_it(run: Run, docs: Path) -> None:
+    run("ingest", docs)
+    found = read(run("search", "width of the band saw blade", "--json"))
+    assert found["contexts"][0]["document"] == "saw.md"
+    assert found["contexts"][0].keys() == {"document", "chunk", "text", "score"}
+
+
+def test_status_and_releases_tell_what_is_served(run: Run, docs: Path) -> None:
+    assert read(run("status", "--json"))["release"] is None
+    assert read(run("releases", "--json")) == {"releases": []}
+    run("ingest", docs)
+    status = read(run("status", "--json"))
+    assert status["labels"] == {"accepted": 0, "new": 0, "threshold": 100}
+    assert (status["snapshot"], status["documents"], status["quarantined"], status["verdict"]) == (1, 3, 0, None)
+    (release,) = read(run("releases", "--json"))["releases"]
+    assert (release["release"], release["state"]) == (status["release"], "current")
+    assert {"release", "state", "snapshot", "model", "pattern", "created", "promoted"} <= release.keys()
+
+
+def test_a_program_that_reads_json_gets_errors_as_json_too(run: Run, tmp_path: Path) -> None:
+    result = run("ingest", tmp_path / "nowhere", "--json")
+    assert result.exit_code == 2
+    assert read(result)["error"]["code"] == "source_missing"
+    assert "nowhere is not there" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["ask", "anything?"], 2), (["rollback"], 2), (["promote", "r-nothing"], 2), (["ingest", "--no-such-flag"], 2)],
+)
+def test_what_cannot_be_done_is_said_in_one_line(run: Run, words: list[str], status: int) -> None:
+    result = run(*words)
+    assert result.exit_code == status
+    assert result.stderr.strip()
+    assert "Traceback" not in result.stderr
+
+
+def test_an_empty_directory_is_refused_by_name(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("ingest", tmp_path / "empty")
+    assert result.exit_code == 2
+    assert "There are no readable documents in" in result.stderr
+
+
+def test_a_directory_of_all_sorts_is_ingested_and_what_is_unreadable_costs_only_itself(run: Run, docs: Path) -> None:
+    from docx import Document
+
+    word = Document()
+    word.add_heading("Crane", 1)
+    word.add_paragraph("The crane lifts 4 tonnes.")
+    word.save(str(docs / "crane.docx"))
+    (docs / "latin.txt").write_bytes("Die Prüfstraße öffnet um 7 Uhr. Größe: 12 m.".encode("latin-1"))
+    (docs / "broken.docx").write_bytes(bytes(range(256)) * 64)
+    (docs / "huge.txt").write_bytes(b"All work and no play. " * (50 * 2**20 // 22))
+    (docs / "photo.png").write_bytes(b"\x89PNG")
+    report = read(run("ingest", docs, "--json"))
+    assert report["documents"] == {"added": 5, "changed": 0, "deleted": 0, "unchanged": 0, "quarantined": 2}
+    assert [q["document"] for q in report["quarantine"]] == ["broken.docx", "huge.txt"]
+    assert "50.0 MiB; the limit is" in report["quarantine"][1]["reason"]
+    assert report["skipped"] == 1
+    found = read(run("search", "Wann öffnet die Prüfstraße?", "--json"))
+    assert "Prüfstraße" in found["contexts"][0]["text"]
+    assert [q["document"] for q in read(run("ingest", docs, "--json"))["quarantine"]] == ["broken.docx", "huge.txt"]
+
+
+def test_labels_are_imported_with_every_bad_line_named(run: Run, docs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    good = {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.html"]}
+    file.write_text("\n".join([json.dumps(good), "{not json", json.dumps({"question": "Only?"})]))
+    report = read(run("labels", "import", file, "--json"))
+    assert (report["accepted"], report["pending"], report["duplicates"]) == (1, 0, 0)
+    assert [error["line"] for error in report["errors"]] == [2, 3]
+    assert read(run("labels", "import", file, "--json"))["duplicates"] == 1
+
+
+def test_training_below_the_threshold_says_how_many_labels_are_missing(run: Run, docs: Path) -> None:
+    run("ingest", docs)
+    report = read(run("train", "--json"))
+    assert (report["trained"], report["model"], report["examples"]) == (False, None, 0)
+
+
+def test_a_held_or_rejected_release_has_its_own_exit_status(run: Run, docs: Path, tmp_path: Path) -> None:
+    run("ingest", docs)
+    served = read(run("status", "--json"))["release"]
+    file = tmp_path / "labels.jsonl"
+    label = {
+        "question": "How tall is the light mast?",
+        "answer": "It stands 9 metres tall.",
+        "documents": ["mast.html"],
+    }
+    file.write_text(json.dumps(label | {"split": "golden"}))
+    run("labels", "import", file)
+    result = run("evaluate", served, "--json")
+    report = read(result)
+    assert {"verdict", "release", "baseline", "questions", "gates", "report"} <= report.keys()
+    assert result.exit_code == {"HOLD": 3, "REJECT": 4}[report["verdict"]]
+    assert {"name", "outcome", "reason", "value", "bound", "n"} <= report["gates"][0].keys()
+    assert Path(report["report"]).is_file()
+    assert run("promote", served).exit_code == result.exit_code
+    again = run("recheck", report["report"], "--json")
+    assert read(again) == {"verdict": report["verdict"], "identical": True, "differences": []}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status", "--json"]])
+def test_quick_commands_import_neither_torch_nor_prefect(words: list[str]) -> None:
+    code = (
+        "import sys; from flows.cli import ratchet; ratchet(sys.argv[1:], standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'prefect', 'unstructured'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    wrapped = code.replace("ratchet(sys.argv[1:], standalone_mode=False)", "exec(RUN)").replace(
+        "import sys;", "import sys; RUN = 'try:\\n ratchet(sys.argv[1:])\\nexcept SystemExit:\\n pass';"
+    )
+    done = subprocess.run([sys.executable, "-c", wrapped, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,154 @@
+"""What the next release is made of."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from chat_fakes import OneModel
+from document_fakes import MemorySource, ingest, new_bench, new_catalog
+
+from infra.adapters.catalog.labels import CatalogLabels
+from infra.adapters.catalog.releases import CatalogReleases
+from tasks.candidates import CandidateBench, propose, starting_point, tuned_candidate
+from tasks.core.errors import NotFound
+from tasks.core.labels import Label
+from tasks.core.prompts import DEFAULT_ABSTENTION
+from tasks.core.releases import ModelRef, ReleaseManifest
+from tasks.documents import DocumentsBench
+from tasks.labels import LabelCatalog
+
+PAGES = {
+    "pump.md": b"# Bilge pump\n\nThe bilge pump moves 90 litres of water.",
+    "saw.md": b"# Band saw\n\nThe blade of the band saw is 27 millimetres wide.",
+    "mast.md": b"# Light mast\n\nThe light mast stands 9 metres tall.",
+}
+
+
+def label(n: int, question: str, answer: str, page: str, *, split: str = "train") -> Label:
+    facts = () if answer == "Unknown." else (answer.split()[-2],)
+    return Label(f"l-{n}", question, answer, (page,), answer == "Unknown.", facts, split, "accepted")  # type: ignore[arg-type]
+
+
+HOUSE = [
+    label(1, "How many litres of water does the bilge pump move?", "The bilge pump moves 90 litres.", "pump.md"),
+    label(2, "How wide is the blade of the band saw?", "The blade is 27 millimetres.", "saw.md"),
+    label(3, "What does the light mast cost?", "Unknown.", "mast.md"),
+]
+
+
+@dataclass
+class Labels(CatalogLabels):
+    """Labels in a list."""
+
+    held: list[Label] = field(default_factory=list)
+
+    def labels(self, assistant: str) -> list[Label]:
+        return self.held
+
+
+@dataclass
+class World:
+    docs: DocumentsBench
+    source: MemorySource
+    labels: LabelCatalog
+    bench: CandidateBench
+
+    def serve(self, manifest: ReleaseManifest, *, unproven: bool = False) -> None:
+        row = self.bench.releases.register(manifest, "test")
+        now = self.bench.releases.standing("default").release
+        self.bench.releases.move_pointer(
+            "default", row.id, expected=now, kind="promote", evaluation=None, unproven=unproven, who="a", reason="b"
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    engine, source, labels = new_catalog(tmp_path), MemorySource(dict(PAGES)), Labels()
+    docs = new_bench(tmp_path, source, engine=engine)
+    bench = CandidateBench(
+        assistant="default",
+        documents=docs.catalog,
+        releases=CatalogReleases(engine),
+        labels=labels,
+        embedder=docs.embedder,
+        index=docs.index,
+        chat=OneModel(),
+    )
+    return World(docs, source, labels, bench)
+
+
+def proposed(world: World) -> ReleaseManifest:
+    manifest = propose(world.bench)
+    assert manifest is not None
+    return manifest
+
+
+def test_before_the_first_snapshot_there_is_nothing_to_propose(world: World) -> None:
+    with pytest.raises(NotFound, match="no documents yet"):
+        propose(world.bench)
+
+
+def test_without_labels_the_first_release_uses_the_shipped_prompt(world: World) -> None:
+    ingest(world.docs)
+    manifest = proposed(world)
+    assert (manifest.pattern, manifest.model.kind, manifest.prompt.abstention) == ("rag", "base", DEFAULT_ABSTENTION)
+
+
+def test_labels_give_the_prompt_their_examples_and_their_way_to_abstain(world: World) -> None:
+    ingest(world.docs)
+    world.labels.held = HOUSE  # type: ignore[attr-defined]
+    prompt = proposed(world).prompt
+    assert prompt.abstention == "Unknown."
+    answers = [example.answer for example in prompt.examples]
+    assert answers == ["The bilge pump moves 90 litres. [1]", "Unknown.", "The blade is 27 millimetres. [2]"]
+
+
+def test_golden_labels_are_never_shown_as_examples(world: World) -> None:
+    ingest(world.docs)
+    golden = [label(9, "How tall is the light mast?", "It stands 9 metres.", "mast.md", split="golden")]
+    world.labels.held = [*HOUSE, *golden]  # type: ignore[attr-defined]
+    assert "How tall is the light mast?" not in {example.question for example in proposed(world).prompt.examples}
+
+
+def test_a_proven_release_is_carried_over_to_new_documents_unchanged_but_for_the_snapshot(world: World) -> None:
+    ingest(world.docs)
+    first = proposed(world)
+    world.serve(first)
+    assert propose(world.bench) is None
+    world.source.write("crane.md", "# Crane\n\nThe crane lifts 4 tonnes.")
+    ingest(world.docs)
+    second = proposed(world)
+    assert second.snapshot.number == 2
+    assert second.model_copy(update={"snapshot": first.snapshot}) == first
+
+
+def test_documents_that_came_back_as_they_were_need_no_new_release(world: World) -> None:
+    ingest(world.docs)
+    world.serve(proposed(world))
+    world.source.write("crane.md", "# Crane\n\nThe crane lifts 4 tonnes.")
+    ingest(world.docs)
+    del world.source.contents["crane.md"]
+    ingest(world.docs)
+    assert propose(world.bench) is None
+
+
+def test_the_first_golden_label_puts_even_the_served_release_to_the_proof(world: World) -> None:
+    ingest(world.docs)
+    served = proposed(world)
+    world.serve(served, unproven=True)
+    assert propose(world.bench) is None
+    golden = label(9, "How tall is the light mast?", "It stands 9 metres.", "mast.md", split="golden")
+    world.labels.held = [golden]  # type: ignore[attr-defined]
+    assert proposed(world) == served
+
+
+def test_a_tuned_candidate_keeps_the_prompt_it_was_trained_with_and_drops_the_examples(world: World) -> None:
+    ingest(world.docs)
+    world.labels.held = HOUSE  # type: ignore[attr-defined]
+    start = starting_point(world.bench)
+    snapshot = world.docs.catalog.published("default")
+    assert snapshot is not None
+    model = ModelRef(kind="lora", base=start.model.base, base_digest="sha256-0", adapter="sha256-1")
+    tuned = tuned_candidate(world.bench, start, snapshot, model)
+    assert (tuned.pattern, tuned.model, tuned.prompt.examples) == ("sequential", model, ())
+    assert (tuned.prompt.system, tuned.prompt.abstention) == (start.prompt.system, start.prompt.abstention)
