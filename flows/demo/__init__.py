@@ -1,0 +1,1 @@
+"""`ratchet demo`: the whole loop on a shipped handbook, through the flows that production runs."""
