@@ -1,5 +1,7 @@
 # Everything a person types. `make help` lists it.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first interpreter that runs and is new enough: a pyenv shim can be on PATH and run nothing.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 UV := .venv/bin/uv
 SHELL := /bin/bash
 
@@ -12,8 +14,7 @@ help: ## list the targets
 setup: .venv/.ready ## make .venv with everything pinned in constraints.txt
 
 .venv/.ready: pyproject.toml constraints.txt models.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Ratchet needs Python 3.11 or newer; $(PYTHON) is older. Say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Ratchet needs Python 3.11 or newer. Say which: make PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "Setting up .venv (about 5 GB with PyTorch; only the first time)"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8

@@ -151,7 +151,7 @@ def say_where_everything_is(demo: Demo) -> None:
         f"ratchet status --assistant {demo.assistant}",
         f"ratchet releases --assistant {demo.assistant}",
         f'ratchet ask --assistant {demo.assistant} "How fast may the light tower be towed?"',
-        'ratchet ingest ~/docs && ratchet ask "..."',
+        'ratchet ingest ~/docs && .venv/bin/ratchet ask "..."',
         "ratchet serve",
     ):
         demo.tell.say(f"  .venv/bin/{line}")
