@@ -125,12 +125,3 @@ async def show_promotion(assistant: str, release: str, who: str | None, reason: 
         return Shown({"release": release, "promoted": False}, f"{release} is already being served.")
     data = {"release": made.release, "promoted": True, "previous": made.previous, "who": made.who, "at": made.at}
     return Shown(data, f"{made.release} is being served now, instead of {made.previous or 'nothing'}.")
-
-
-async def show_rollback(assistant: str, to: str | None, who: str | None, reason: str) -> Shown:
-    """Rolls back."""
-    from flows.roll_back import RollBackRequest, roll_back
-
-    made = await run(roll_back, RollBackRequest(assistant=assistant, to=to, who=who, reason=reason))
-    data = {"release": made.release, "previous": made.previous, "who": made.who, "at": made.at}
-    return Shown(data, f"{made.release} is being served again, instead of {made.previous}.")

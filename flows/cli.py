@@ -166,9 +166,9 @@ def promote(assistant: str, release: str, who: str | None, reason: str | None) -
 @click.option("--reason", default="rolled back by hand", show_default=True)
 def rollback(assistant: str, to: str | None, who: str | None, reason: str) -> Shown:
     """Return to an earlier release at once."""
-    from flows.acting import show_rollback
+    from flows.reading import show_rollback
 
-    return asyncio.run(show_rollback(assistant, to, who, reason))
+    return show_rollback(open_bench(assistant), to, who, reason)
 
 
 @assistant_command("recheck")

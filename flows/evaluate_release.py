@@ -9,7 +9,7 @@ from blocks.assistant import open_assistant
 from flows.requests import AssistantRequest
 from flows.running import perform, publish_report
 from infra.workbench import Workbench, shown_progress
-from tasks import candidates, evaluation
+from tasks import candidates, evaluation, releases
 from tasks.core.errors import NotFound
 from tasks.core.evidence import REPORT
 from tasks.evaluation import Evaluation
@@ -60,17 +60,11 @@ async def candidate_to_judge(bench: Workbench) -> ReleaseRow:
 
     Raises NotFound when nothing is new.
     """
-    waiting = newest_candidate(bench) or await propose(bench, "new documents")
+    rows, history = bench.releases.releases(bench.assistant), bench.releases.history(bench.assistant)
+    waiting = releases.candidate(rows, history) or await propose(bench, "new documents")
     if waiting is None:
         raise NotFound(
             f"Assistant {bench.assistant} has no candidate: nothing is new since the release being served. "
             "One is made by `ratchet train`, or when documents change by `ratchet ingest`."
         )
     return waiting
-
-
-def newest_candidate(bench: Workbench) -> ReleaseRow | None:
-    """The newest release registered after the one being served, if there is one that never was served."""
-    served = {promotion.release for promotion in bench.releases.history(bench.assistant)}
-    newest = next(iter(bench.releases.releases(bench.assistant)), None)
-    return newest if newest is not None and newest.id not in served else None

@@ -1,4 +1,4 @@
-"""The commands that only read, or only touch labels: what they show. None of them imports Prefect."""
+"""The commands that need no flow: reads, labels, and the rollback, which must work when Prefect does not."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def show_status(bench: Workbench) -> Shown:
     """Everything at a glance, from the catalog alone."""
     from tasks.labels import label_status
+    from tasks.releases import candidate
 
     snapshot = bench.document_catalog.published(bench.assistant)
     standing = bench.releases.standing(bench.assistant)
     quarantined = bench.document_catalog.quarantined(bench.assistant)
     counts = label_status(bench.labels)
-    rows = bench.releases.releases(bench.assistant)
+    waiting = candidate(bench.releases.releases(bench.assistant), bench.releases.history(bench.assistant))
     judged = bench.evaluations.latest(bench.assistant)
-    candidate = rows[0].id if rows and rows[0].id not in {p.release for p in _history(bench)} else None
     data: dict[str, Any] = {
         "assistant": bench.assistant,
         "release": standing.release,
@@ -34,7 +34,7 @@ def show_status(bench: Workbench) -> Shown:
         "chunks": snapshot.chunks if snapshot else 0,
         "quarantined": len(quarantined),
         "labels": {"accepted": counts.accepted, "new": counts.new, "threshold": counts.threshold},
-        "candidate": candidate,
+        "candidate": waiting.id if waiting else None,
         "verdict": judged.verdict if judged else None,
     }
     served = f"{standing.release} (unproven)" if standing.unproven else standing.release
@@ -43,7 +43,7 @@ def show_status(bench: Workbench) -> Shown:
         f"release     {served or 'none yet: ratchet ingest PATH'}",
         f"snapshot    {data['snapshot'] or 'none yet'}: {data['documents']:,} documents, {data['chunks']:,} chunks",
         f"labels      {counts.accepted:,} accepted, {counts.new:,} new of {counts.threshold:,} that start a training",
-        f"candidate   {candidate or 'none'}",
+        f"candidate   {waiting.id if waiting else 'none'}",
         f"verdict     {data['verdict'] or 'none'}" + (f" on {judged.release}" if judged else ""),
         f"quarantine  {len(quarantined):,} documents",
         *(f"            {q.uri}: {q.reason}" for q in quarantined),
@@ -55,7 +55,7 @@ def show_releases(bench: Workbench) -> Shown:
     """Every release, newest first."""
     from tasks.releases import states
 
-    rows, history = bench.releases.releases(bench.assistant), _history(bench)
+    rows, history = bench.releases.releases(bench.assistant), bench.releases.history(bench.assistant)
     words = states(rows, bench.releases.standing(bench.assistant), history)
     promoted = {p.release: p.at for p in history}
     listed = [
@@ -205,10 +205,6 @@ def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[s
     return Shown({"pending": data}, "\n".join(lines) or "Nothing is waiting for review.")
 
 
-def _history(bench: Workbench) -> list[Any]:
-    return list(bench.releases.history(bench.assistant))
-
-
 def _context(passage: Passage) -> dict[str, Any]:
     return {"document": passage.document, "chunk": passage.chunk, "text": passage.text, "score": passage.score}
 
@@ -226,3 +222,13 @@ def show_recheck(bench: Workbench, report: str) -> Shown:
     return Shown(
         data, "\n".join([head, *(f"  {line}" for line in found.differences)]), 0 if found.identical else FAILED
     )
+
+
+def show_rollback(bench: Workbench, to: str | None, who: str | None, reason: str) -> Shown:
+    """Rolls back with the step that the flow `roll-back` runs, in well under a second."""
+    from flows.requests import whoever_runs_this
+    from tasks.releases import roll_back
+
+    made = roll_back(bench.release_bench, to=to, who=who or whoever_runs_this(), reason=reason)
+    data = {"release": made.release, "previous": made.previous, "who": made.who, "at": made.at}
+    return Shown(data, f"{made.release} is being served again, instead of {made.previous}.")

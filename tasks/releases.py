@@ -204,3 +204,10 @@ def states(rows: Sequence[ReleaseRow], standing: Standing, history: Sequence[Pro
         else:
             words[row.id] = "retired" if row.id in served else "candidate"
     return words
+
+
+def candidate(rows: Sequence[ReleaseRow], history: Sequence[Promotion]) -> ReleaseRow | None:
+    """The newest release (rows: newest first), if it never was served."""
+    newest = next(iter(rows), None)
+    served = {promotion.release for promotion in history}
+    return newest if newest is not None and newest.id not in served else None

@@ -139,7 +139,7 @@ def test_a_held_or_rejected_release_has_its_own_exit_status(run: Run, docs: Path
     assert read(again) == {"verdict": report["verdict"], "identical": True, "differences": []}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["status", "--json"]])
+@pytest.mark.parametrize("words", [["--help"], ["status", "--json"], ["rollback"]])
 def test_quick_commands_import_neither_torch_nor_prefect(words: list[str]) -> None:
     code = (
         "import sys; from flows.cli import ratchet; ratchet(sys.argv[1:], standalone_mode=False)\n"
