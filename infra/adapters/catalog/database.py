@@ -8,21 +8,42 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from tasks.core.errors import CatalogUnavailable
+
+BUSY_SECONDS = 30.0
 
 
 @cache
-def engine_for(url: str) -> Engine:
-    """The engine for a SQLAlchemy URL; a SQLite file's folder is made."""
+def engine_for(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
+    """The engine for a SQLAlchemy URL; a SQLite file's folder is made.
+
+    Whatever the database itself cannot do just now (locked for `busy_seconds`, disk full, file not writable, server
+    gone) is raised as CatalogUnavailable.
+    """
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(parsed.database, url, busy_seconds)
+    else:
+        engine = create_engine(parsed, pool_pre_ping=True)
+    event.listen(engine, "handle_error", _translate)
+    return engine
+
+
+def _sqlite(file: str | None, url: str, busy_seconds: float) -> Engine:
+    if file and file != ":memory:":
+        try:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogUnavailable(
+                f"{Path(file).parent} cannot be made: {error.strerror}. Set RATCHET_HOME to a folder you may write to."
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": busy_seconds, "check_same_thread": False})
 
     # The driver's own transaction handling starts transactions late and would let two writers deadlock at upgrade
-    # time: BEGIN IMMEDIATE is issued by us for writes (see `writing`), plain BEGIN for reads.
+    # time: BEGIN IMMEDIATE is issued by us for writes, BEGIN DEFERRED for reads (see `reading`).
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
@@ -38,6 +59,14 @@ def engine_for(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _translate(context: ExceptionContext) -> None:
+    if type(context.sqlalchemy_exception) in (OperationalError, DatabaseError):  # not their kin: those are our mistakes
+        raise CatalogUnavailable(
+            f"The catalog cannot be used just now: {context.original_exception}. Try again; if it stays so, look for a "
+            "stuck process, a full disk, missing rights or a damaged file."
+        ) from context.original_exception
 
 
 def reading(engine: Engine) -> Engine:
