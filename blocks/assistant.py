@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 
 from infra.settings import Settings, load_settings
 from infra.workbench import Workbench, open_workbench
+from tasks.core.errors import UsageError
 
 
 class RatchetAssistant(Block):
@@ -47,20 +48,20 @@ Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}
             chosen["database_url"] = self.database_url
         return load_settings(**chosen)
 
-    def open(self) -> Workbench:
-        """The assistant's adapters, opened when first used."""
-        return open_workbench(self.assistant, self.settings())
-
 
 @asynccontextmanager
 async def open_assistant(assistant: str, block: str | None) -> AsyncIterator[Workbench]:
     """The workbench of a request, closed at the end: by its block when it names one, else by this process's settings.
 
-    Raises ValueError when there is no block of that name.
+    Raises ValueError when there is no block of that name, UsageError when it is about another assistant.
     """
     settings = None
     if block is not None:
         loaded: RatchetAssistant = await RatchetAssistant.aload(block)
+        if loaded.assistant != assistant:
+            raise UsageError(
+                f"Block {block} is about assistant {loaded.assistant}, the request about {assistant}. Name one of them."
+            )
         settings = loaded.settings()
     bench = open_workbench(assistant, settings)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -27,7 +26,6 @@ class Settings(BaseSettings):
         default="smollm2-135m-instruct",
         description="The packaged SmolLM2, or any Hugging Face causal model by name or folder",
     )
-    embedder: Literal["minilm"] = Field(default="minilm", description="The packaged MiniLM")
     torch_threads: int = Field(default=0, ge=0, description="Threads for the chat model and training; 0: every core")
 
     max_delete_fraction: float = Field(

@@ -7,6 +7,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
+from blocks import RatchetAssistant
 from flows.evaluate_release import EvaluateRequest, evaluate_release
 from flows.promote_release import PromoteRequest, promote_release
 from flows.refresh_assistant import RefreshRequest, refresh_assistant
@@ -14,7 +15,7 @@ from flows.reingest_docs import ReingestRequest, reingest_docs
 from flows.retrain_model import RetrainRequest, retrain_model
 from flows.roll_back import RollBackRequest, roll_back
 from infra.workbench import open_workbench
-from tasks.core.errors import PromotionRefused, SourceMissing, TooManyDeletions
+from tasks.core.errors import PromotionRefused, SourceMissing, TooManyDeletions, UsageError
 from tasks.labels import import_labels
 
 pytestmark = [pytest.mark.usefixtures("prefect_server", "home"), pytest.mark.xdist_group("prefect")]
@@ -156,3 +157,13 @@ async def test_forced_training_makes_a_candidate_once_and_the_same_labels_are_no
     assert again.training is not None
     assert (again.training.model.id, again.training.seconds) == (first.training.model.id, 0.0)
     assert again.release == first.release
+
+
+async def test_a_block_says_where_an_assistant_lives_and_is_not_taken_for_another(docs: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    await RatchetAssistant(assistant="handbook", home=str(elsewhere)).save("handbook", overwrite=True)
+    report = await reingest_docs(ReingestRequest(assistant="handbook", block="handbook", path=str(docs)))
+    assert report.snapshot == 1
+    assert (elsewhere / "catalog.sqlite").is_file()
+    with pytest.raises(UsageError, match="about assistant handbook, the request about default"):
+        await reingest_docs(ReingestRequest(block="handbook"))

@@ -70,6 +70,8 @@ def test_an_expired_lease_that_nobody_took_is_still_good(leases: CatalogLeases, 
     lease = leases.acquire("a", 60)
     clock.now += 1000
     leases.renew(lease, 60)
+    with pytest.raises(AssistantBusy):
+        leases.acquire("a", 60)
 
 
 def test_a_lease_that_was_taken_cannot_be_renewed_or_released(leases: CatalogLeases, clock: Clock) -> None:

@@ -79,8 +79,12 @@ def test_the_artifact_holds_safetensors_and_json_only(undisturbed: TrainedModel,
 
 
 def test_a_fresh_adapter_passes_its_own_proof(undisturbed: TrainedModel, base: BaseModel, store: Path) -> None:
-    loaded = load_base_model(base)
-    verify_adapter(FolderArtifacts(store).path(str(undisturbed.model.adapter)), loaded.model, loaded.tokenizer)
+    loaded, folder = load_base_model(base), FolderArtifacts(store).path(str(undisturbed.model.adapter))
+    before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
+    verify_adapter(folder, loaded.model, loaded.tokenizer)
+    after = loaded.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(weight.equal(after[name]) for name, weight in before.items())  # and the base is as it was
 
 
 def test_no_path_of_this_machine_is_in_the_artifact(undisturbed: TrainedModel, base: BaseModel, store: Path) -> None:

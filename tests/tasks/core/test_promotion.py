@@ -19,7 +19,10 @@ def moves(*releases: str) -> list[Promotion]:
 
 
 def test_a_promote_verdict_against_the_served_release_may_go_live() -> None:
-    require_promotable("r-2", Standing("r-1", False), judged(), moves("r-1"), golden_set="g-1", reason=None)
+    served = Standing("r-1", False)
+    require_promotable("r-2", served, judged(), moves("r-1"), golden_set="g-1", reason=None)
+    with pytest.raises(PromotionRefused):  # and it is the verdict that opens the door
+        require_promotable("r-2", served, judged("HOLD"), moves("r-1"), golden_set="g-1", reason=None)
 
 
 def test_a_release_without_an_evaluation_is_refused() -> None:

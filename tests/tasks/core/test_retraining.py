@@ -73,7 +73,9 @@ def test_a_golden_id_page_or_question_in_the_training_data_stops_everything(stud
 
 
 def test_a_question_with_another_number_is_another_question() -> None:
-    refuse_leaks([label("t", "At how many bar does the Halden 500 run?", "halden-500.md", "train")], [GOLDEN])
+    study = label("t", "At how many bar does the Halden 500 run?", "halden-500.md", "train")
+    refuse_leaks([study], [GOLDEN])
+    assert freeze([study, GOLDEN]).train == (study,)
 
 
 def test_the_intent_changes_with_a_row_and_with_the_trainer_only() -> None:
