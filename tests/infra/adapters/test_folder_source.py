@@ -66,6 +66,62 @@ def test_a_folder_behind_a_link_is_not_entered(tmp_path: Path) -> None:
     assert uris(tmp_path / "docs") == ["a/b.md"]
 
 
+def test_a_link_to_a_folder_outside_is_refused_by_name_and_not_entered(tmp_path: Path) -> None:
+    write(tmp_path / "private/secret.md")
+    write(tmp_path / "docs/a/b.md")
+    (tmp_path / "docs/out").symlink_to(tmp_path / "private")
+    (tmp_path / "docs/a/up").symlink_to(tmp_path)
+    (tmp_path / "docs/inside").symlink_to(tmp_path / "docs/a")
+    problems = {file.uri: file.problem for file in FolderSource(tmp_path / "docs").files()}
+    assert sorted(problems) == ["a/b.md", "a/up", "out"]
+    assert "outside the source" in problems["out"]
+    assert "outside the source" in problems["a/up"]
+
+
+def test_a_link_to_a_folder_that_is_skipped_is_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / ".versions/1/a.md")
+    (tmp_path / "current").symlink_to(tmp_path / ".versions/1")
+    (file,) = FolderSource(tmp_path).files()
+    assert file.uri == "current"
+    assert "below a dot-directory" in file.problem
+
+
+def test_links_that_lead_to_themselves_do_not_stop_a_scan(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    (tmp_path / "self.md").symlink_to(tmp_path / "self.md")
+    (tmp_path / "one.md").symlink_to(tmp_path / "two.md")
+    (tmp_path / "two.md").symlink_to(tmp_path / "one.md")
+    problems = {file.uri: file.problem for file in FolderSource(tmp_path).files()}
+    assert problems.pop("a.md") == ""
+    assert set(problems) == {"self.md", "one.md", "two.md"}
+    assert all("symbolic links" in problem for problem in problems.values())
+
+
+def test_what_a_link_outside_leads_to_cannot_be_read_by_asking_for_it(tmp_path: Path) -> None:
+    write(tmp_path / "private/secret.md")
+    write(tmp_path / "docs/a.md")
+    (tmp_path / "docs/out").symlink_to(tmp_path / "private")
+    source = FolderSource(tmp_path / "docs")
+    for uri in ("out/secret.md", "../private/secret.md", str(tmp_path / "private/secret.md")):
+        with pytest.raises(NotFound, match="outside the source"):
+            source.read(uri)
+
+
+def test_an_excluded_link_is_nobodys_problem_but_include_does_not_hide_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "docs/a.md")
+    (tmp_path / "docs/out").symlink_to(tmp_path)
+    (tmp_path / "docs/out.md").symlink_to("/etc/hostname")
+    listed = [file.uri for file in FolderSource(tmp_path / "docs", exclude=["out/", "out.md"]).files()]
+    assert listed == ["a.md"]
+    listed = [file.uri for file in FolderSource(tmp_path / "docs", include=["*.md"]).files()]
+    assert listed == ["a.md", "out", "out.md"]
+
+
+def test_names_with_newlines_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "line\nbreak.md", "text")
+    assert FolderSource(tmp_path).read(*uris(tmp_path)) == b"text"
+
+
 def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
     bad = os.fsdecode(b"caf\xe9.md")
     write(tmp_path / bad)
