@@ -1,33 +1,49 @@
-"""Parsing behind a wall: documents go to a child process that is killed when one takes too long or too much memory."""
+"""Parsing behind a wall: documents go to a few processes that are killed when one takes too long or too much memory."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import subprocess
-import sys
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from infra.adapters.unstructured_formats import KIND_OF_SUFFIX
-from infra.offline import QUIET
+from infra.adapters.parsing_process import Died, ParsingProcess, TookTooLong
+from infra.adapters.unstructured_formats import KIND_OF_SUFFIX, READABLE, SAVE_AS
 from tasks.core.documents import Element
-from tasks.core.errors import WorthRetrying
 from tasks.core.ports import Parsed, Unparsable
 
-START_SECONDS = 120  # importing unstructured takes seconds, and longer on a cold disk
-LIBRARIES = ("unstructured", "pypdf", "Markdown", "lxml", "python-docx", "python-pptx", "openpyxl", "pandas")
-RULES = 1  # raise whenever the same bytes would give other elements
+LIBRARIES = (
+    "unstructured",
+    "pypdf",
+    "pypandoc_binary",
+    "Markdown",
+    "lxml",
+    "python-docx",
+    "python-pptx",
+    "openpyxl",
+    "xlrd",
+    "python-oxmsg",
+)
+RULES = 2  # raise whenever the same bytes would give other elements
+MAX_PROCESSES = 4
+DOCUMENTS_BEFORE_ANOTHER = 32  # starting a process costs as much as parsing so many
+SECONDS_BEFORE_ANOTHER = 5.0  # unless one of them takes long
+DOCUMENTS_PER_PROCESS = 1000  # libraries that leak do not add up for ever
 
 
 class UnstructuredParser:
-    """Parser in a child process, started with the first document and kept for the rest. Close it, or use `with`."""
+    """Parser in child processes, started when documents wait for one and kept for the rest. Close it, or use `with`.
+
+    processes: how many documents are parsed at a time; by default one per core, four at most. Each has its own limits
+    on time and memory, so together they may take `processes` times `memory_mib`.
+    """
 
     def __init__(
         self,
@@ -36,17 +52,27 @@ class UnstructuredParser:
         memory_mib: int = 2048,
         max_document_mib: float = 32,
         max_characters: int = 4_000_000,
+        processes: int | None = None,
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._memory_mib = memory_mib
         self._max_document_mib = max_document_mib
         self._max_characters = max_characters
-        self._child: subprocess.Popen[bytes] | None = None
-        self._one_at_a_time = threading.Lock()
+        self._processes = processes or min(MAX_PROCESSES, os.cpu_count() or 1)
+        self._threads: ThreadPoolExecutor | None = None
+        self._lock = threading.Condition()
+        self._done = 0
+        self._idle: list[ParsingProcess] = []
+        self._busy: set[ParsingProcess] = set()
+        self._is_closing = False
 
     @property
     def fingerprint(self) -> str:
         return _fingerprint()
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        return READABLE
 
     @property
     def limits(self) -> str:
@@ -54,6 +80,8 @@ class UnstructuredParser:
         return f"{size}-{self._timeout_seconds:g}s-{self._memory_mib}MiB"
 
     def refuses(self, uri: str, size_bytes: int) -> str | None:
+        if better := SAVE_AS.get(PurePosixPath(uri).suffix.lower()):
+            return f"{PurePosixPath(uri).suffix.lower()} files cannot be read; save it as {better}"
         mib = size_bytes / 2**20
         if mib <= self._max_document_mib:
             return None
@@ -66,13 +94,36 @@ class UnstructuredParser:
         return KIND_OF_SUFFIX.get(PurePosixPath(uri).suffix.lower())
 
     def parse(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Parsed | Unparsable]:
-        for uri, data in files:
-            yield Parsed(uri, ()) if not data else self._parse(uri, data)
+        """Reads ahead of what it returns, by at most two documents per process."""
+        waiting: deque[Future[Parsed | Unparsable]] = deque()
+        try:
+            for uri, data in files:
+                waiting.append(self._pool().submit(self._parse, uri, data))
+                while waiting and (len(waiting) > 2 * self._processes or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def warm(self, processes: int = 1) -> None:
+        """Starts processes now, with what most documents need imported; returns at once."""
+        for _ in range(min(processes, self._processes)):
+            self._pool().submit(self._ask, ".html", b"")
 
     def close(self) -> None:
-        """Ends the child process."""
-        with self._one_at_a_time:
-            self._kill()
+        """Ends the processes. What is being parsed is given up; a later call of `parse` starts anew."""
+        with self._lock:
+            threads, self._threads, self._is_closing = self._threads, None, True
+            for process in (*self._busy, *self._idle):
+                process.kill()
+        if threads is not None:
+            threads.shutdown(cancel_futures=True)
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+            self._is_closing = False
 
     def __enter__(self) -> UnstructuredParser:
         return self
@@ -82,103 +133,70 @@ class UnstructuredParser:
     ) -> None:
         self.close()
 
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self._processes, "parsing")
+            return self._threads
+
     def _parse(self, uri: str, data: bytes) -> Parsed | Unparsable:
         kind = self.kind(uri)
         if kind is None:
             return Unparsable(uri, "no reader for files with this name exists")
+        if refusal := self.refuses(uri, len(data)):
+            return Unparsable(uri, refusal)
+        if not data:
+            return Parsed(uri, ())
         try:
             answer = self._ask(kind, data)
-        except _TookTooLong:
+        except TookTooLong:
             limit = f"{self._timeout_seconds:g} s"
-            return Unparsable(uri, f"parsing it took over {limit}; simplify it, or raise RATCHET_PARSE_TIMEOUT_SECONDS")
-        except _Died as died:
-            return Unparsable(uri, f"it crashed the parser twice (exit status {died.status})")
+            reason = f"parsing it took over {limit}; simplify it, or raise RATCHET_PARSE_TIMEOUT_SECONDS"
+            return Unparsable(uri, reason, transient=True)
+        except Died as died:
+            reason = f"it crashed the parser twice (exit status {died.status})"
+            return Unparsable(uri, reason, transient=not died.by_crash)
         if "reason" in answer:
-            return Unparsable(uri, str(answer["reason"]))
+            return Unparsable(uri, answer["reason"], transient=answer.get("transient", False))
         return Parsed(uri, tuple(Element(*row) for row in answer["elements"]))
 
     def _ask(self, kind: str, data: bytes) -> dict[str, Any]:
-        """The child's answer. A crash may have been somebody else's doing, so the document gets a second child."""
-        request = {"kind": kind, "size": len(data), "max_characters": self._max_characters}
-        message = json.dumps(request).encode() + b"\n" + data
-        with self._one_at_a_time:
-            for is_last in (False, True):
-                try:
-                    return _exchange(self._running(), message, self._timeout_seconds)
-                except _TookTooLong:
-                    self._kill()
+        """The answer of a process. A crash may have been somebody else's doing, so a document gets a second one."""
+        for is_last in (False, True):
+            process = self._take()
+            is_well = False
+            try:
+                answer = process.ask(kind, data, self._max_characters)
+                # After an allocation has failed, the state of a library is anybody's guess.
+                is_well = not answer.get("transient", False) and process.documents < DOCUMENTS_PER_PROCESS
+                return answer
+            except Died:
+                if is_last or self._is_closing:
                     raise
-                except _Died:
-                    self._kill()
-                    if is_last:
-                        raise
+            finally:
+                self._put_back(process, is_well)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._child is None:
-            limits = [str(self._memory_mib), str(self._timeout_seconds)]
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "infra.adapters.unstructured_child", *limits],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | QUIET | {"OMP_NUM_THREADS": "1"},
-            )
-            try:
-                _exchange(self._child, b"", START_SECONDS)
-            except (_TookTooLong, _Died) as error:
-                self._kill()
-                raise WorthRetrying(
-                    f"The parsing process did not start ({error}). To see why: "
-                    f"{sys.executable} -m infra.adapters.unstructured_child 2048 60 < /dev/null"
-                ) from error
-        return self._child
+    def _take(self) -> ParsingProcess:
+        with self._lock:
+            self._lock.wait_for(self._may_go_on, timeout=SECONDS_BEFORE_ANOTHER)
+            process = self._idle.pop() if self._idle else ParsingProcess(self._memory_mib, self._timeout_seconds)
+            self._busy.add(process)
+            return process
 
-    def _kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.communicate()
-            self._child = None
+    def _may_go_on(self) -> bool:
+        """Whether there is a process to take, or enough to do for one more to pay."""
+        return bool(self._idle) or self._is_closing or self._done >= DOCUMENTS_BEFORE_ANOTHER * len(self._busy)
 
-
-class _TookTooLong(Exception):
-    """The child was killed because its time was up."""
-
-
-class _Died(Exception):
-    """The child ended by itself."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"exit status {status}")
-        self.status = status
-
-
-def _exchange(child: subprocess.Popen[bytes], message: bytes, seconds: float) -> dict[str, Any]:
-    """Sends a message and returns the answer. The timer covers both, since a pipe can block either way."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    out_of_time = threading.Event()
-
-    def end() -> None:
-        out_of_time.set()
-        child.kill()
-
-    timer = threading.Timer(seconds, end)
-    timer.start()
-    try:
-        child.stdin.write(message)
-        child.stdin.flush()
-        line = child.stdout.readline()
-    except BrokenPipeError:
-        line = b""
-    finally:
-        timer.cancel()
-    if line.endswith(b"\n"):
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-    if out_of_time.is_set():
-        raise _TookTooLong(f"{seconds:g} s")
-    raise _Died(child.wait())
+    def _put_back(self, process: ParsingProcess, is_well: bool) -> None:
+        if not is_well:
+            process.close()
+        with self._lock:
+            self._busy.discard(process)
+            self._done += 1
+            if is_well:
+                self._idle.append(process)
+            self._lock.notify_all()
 
 
 @cache

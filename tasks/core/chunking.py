@@ -1,21 +1,25 @@
 """How a document is cut into chunks: at headings first, then between paragraphs, at places the text itself chooses.
 
-Cutting by content keeps an edit local. Whether a chunk ends after a paragraph depends on that paragraph's hash and on
-how long the chunk already is, so two versions of a long text cut in step again a few paragraphs after an edit.
-Overlap would make every edit touch two chunks: stored text has none, and neighbours are joined when read.
+Cutting by content keeps an edit local. Of all the places where a chunk of a good length may end, it ends at the one
+whose surroundings have the smallest hash, so two versions of a long text cut in step again a few paragraphs after an
+edit, and a text that repeats itself is cut at the same place of every repetition. Overlap would make every edit touch
+two chunks: stored text has none, and neighbours are joined when read. The header of a long table is the exception,
+since its rows cannot be understood without.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from tasks.core.documents import Chunk, Element, ElementKind
+from tasks.core.documents import Chunk, Element
 from tasks.core.releases import canonical_json
+from tasks.core.text_units import BETWEEN_ELEMENTS, Unit, units_of
+
+CONTEXT = 64  # characters before a place that decide whether a chunk ends there; one word alone tells little
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +32,8 @@ class ChunkSettings:
 
     @property
     def fingerprint(self) -> str:
-        """`cdc1` names the rules of this file: raise the number whenever the same elements would be cut otherwise."""
-        return f"cdc1-{self.minimum}-{self.target}-{self.maximum}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """The smallest thing that is not cut: a paragraph, or a part of one that is too long."""
-
-    text: str
-    joint: str  # what stands between the unit before and this one
-    page: int | None
+        """`cdc2` names the rules of this file: raise the number whenever the same elements would be cut otherwise."""
+        return f"cdc2-{self.minimum}-{self.target}-{self.maximum}"
 
 
 def cut(document: str, elements: Sequence[Element], settings: ChunkSettings | None = None) -> tuple[Chunk, ...]:
@@ -47,7 +42,7 @@ def cut(document: str, elements: Sequence[Element], settings: ChunkSettings | No
     seen: Counter[str] = Counter()
     chunks = []
     for path, body in _sections(elements):
-        for text, page in _pieces(_units(body, settings.maximum), settings):
+        for text, page in _pieces(units_of(body, settings.maximum), settings):
             identity = canonical_json([document, path, text, page])
             chunks.append(Chunk(_chunk_id(identity, seen[identity]), document, path, text, page))
             seen[identity] += 1
@@ -84,53 +79,47 @@ def _path(headings: Iterable[Element]) -> tuple[str, ...]:
     return tuple(" ".join(heading.text.split()) for heading in headings)
 
 
-def _units(body: Sequence[Element], maximum: int) -> Iterator[_Unit]:
-    before: ElementKind | None = None
-    for element in body:
-        text = element.text.strip()
-        if not text:
-            continue
-        is_item = element.kind == "list-item"
-        joint = "\n" if is_item and before == "list-item" else "\n\n"
-        for part, inner_joint in _parts(f"- {text}" if is_item else text, element.kind, maximum):
-            yield _Unit(part, joint, element.page)
-            joint = inner_joint
-        before = element.kind
-
-
-def _parts(text: str, kind: ElementKind, maximum: int) -> Iterator[tuple[str, str]]:
-    """(part, what joins it to the next part of the same paragraph). Only a too long paragraph has several."""
-    if len(text) <= maximum:
-        yield text, "\n\n"
-        return
-    by_line = kind in ("table", "code")
-    joint = "\n" if by_line else " "
-    for sentence in text.split("\n") if by_line else re.split(r"(?<=[.!?。!?])\s+|\n+", text):
-        if len(sentence) <= maximum:
-            yield sentence, joint
-        else:
-            yield from ((piece, joint) for piece in textwrap.wrap(sentence, maximum))
-
-
-def _pieces(units: Iterable[_Unit], settings: ChunkSettings) -> Iterator[tuple[str, int | None]]:
+def _pieces(units: Sequence[Unit], settings: ChunkSettings) -> Iterator[tuple[str, int | None]]:
     """(text, page of its first unit)."""
-    text, page = "", None
-    for unit in units:
-        if text and len(text) + len(unit.joint) + len(unit.text) > settings.maximum:
-            yield text, page
-            text = ""
-        text, page = (text + unit.joint + unit.text, page) if text else (unit.text, unit.page)
-        if _ends_chunk(unit.text, len(text), settings):
-            yield text, page
-            text = ""
-    if text:
-        yield text, page
+    draws = _draws(units)
+    start = 0
+    while start < len(units):
+        end = _end(units, draws, start, settings)
+        yield _joined(units[start:end]), units[start].page
+        start = end
 
 
-def _ends_chunk(unit: str, length: int, settings: ChunkSettings) -> bool:
-    """Whether the chunk ends after `unit`: by the unit's own hash, ever more readily as the target comes near."""
-    if length < settings.minimum:
-        return False
-    units_left = max(0, settings.target - length) / max(1, len(unit))
-    draw = int.from_bytes(hashlib.sha256(unit.encode()).digest()[:8], "big") / 2**64
-    return draw < 1 / (1 + units_left)
+def _draws(units: Sequence[Unit]) -> list[tuple[int, bytes]]:
+    """How good a place for a cut is after every unit: less is better. Between equals, the text around draws the lot."""
+    draws, before = [], ""
+    for unit, after in zip_longest(units, units[1:]):
+        before = unit.text if len(unit.text) >= CONTEXT else f"{before}\n{unit.text}"[-CONTEXT:]
+        surroundings = f"{before}\n{after.text if after else ''}".encode("utf-8", "surrogatepass")
+        lot = hashlib.blake2b(surroundings, digest_size=8).digest()
+        draws.append((after.rank if after else BETWEEN_ELEMENTS, lot))
+    return draws
+
+
+def _end(units: Sequence[Unit], draws: Sequence[tuple[int, bytes]], start: int, settings: ChunkSettings) -> int:
+    """Where the chunk that begins with units[start] ends: at the best draw between the minimum and twice the target."""
+    longest = min(settings.maximum, 2 * settings.target - settings.minimum)
+    length = len(_opening(units[start]))
+    places = []
+    end = start + 1
+    while True:
+        if length >= settings.minimum:
+            places.append((draws[end - 1], abs(length - settings.target), end))
+        if end == len(units):
+            return end if length <= settings.target else min(places)[2]
+        length += len(units[end].joint) + len(units[end].text)
+        if length > longest:
+            return min(places)[2] if places else end
+        end += 1
+
+
+def _joined(units: Sequence[Unit]) -> str:
+    return _opening(units[0]) + "".join(unit.joint + unit.text for unit in units[1:])
+
+
+def _opening(unit: Unit) -> str:
+    return f"{unit.header}\n{unit.text}" if unit.header else unit.text

@@ -31,6 +31,29 @@ def test_other_scripts(encoding: str, text: str) -> None:
     assert decode((text * 5).encode(encoding)) == text * 5
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("shift_jis", "ポンプは四十二バールで運転し、二年ごとに新しいシールが必要です。"),
+        ("gb18030", "该泵在四十二巴的压力下运行，每两年需要更换一次新的密封件。"),
+        ("cp1251", "Насос работает при давлении сорок два бара."),
+        ("utf-16-le", "ポンプは四十二バールで運転し、二年ごとに新しいシールが必要です。\n"),
+        ("utf-16-be", "该泵在四十二巴的压力下运行，每两年需要更换一次新的密封件。\n"),
+    ],
+)
+def test_one_sentence_is_enough(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_one_paste_in_another_encoding_does_not_spoil_the_rest() -> None:
+    assert decode(GERMAN.encode() + "Grün".encode("cp1252") + GERMAN.encode()) == f"{GERMAN}Grün{GERMAN}"
+
+
+def test_an_xml_declaration_says_its_encoding() -> None:
+    page = '<?xml version="1.0" encoding="iso-8859-2"?><p>Pompa działa przy 42 barach</p>'
+    assert decode(page.encode("iso-8859-2")) == page
+
+
 def test_a_page_says_its_charset() -> None:
     page = '<html><head><meta charset="iso-8859-2"></head><body>Pompa działa przy 42 barach</body></html>'
     assert decode(page.encode("iso-8859-2")) == page
