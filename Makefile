@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test weaviate bench-documents check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +25,15 @@ setup: .venv/.ready ## make .venv with everything pinned in constraints.txt
 demo: setup ## the whole loop on the shipped handbook, ending with a promoted release that answers
 	.venv/bin/ratchet demo
 
-test: setup ## the test suite
+test: setup weaviate ## the test suite, with a real Weaviate server where one can be had
 	.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+weaviate: setup ## find a Weaviate server for development, or build one with Go (minutes, the first time only)
+	@.venv/bin/python -m infra.deploy.weaviate_server --build-only || echo "Going on without Weaviate: its tests will be skipped."
+
+bench-documents: setup ## re-ingestion side by side with CocoIndex, LangChain and LlamaIndex (makes their environments)
+	.venv/bin/python benchmarks/documents/run.py
+	.venv/bin/python benchmarks/documents/index_speed.py
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .

@@ -5,5 +5,6 @@ from infra.offline import silence_telemetry
 silence_telemetry()
 
 from blocks.assistant import RatchetAssistant  # noqa: E402  (Prefect reads the environment when it is imported)
+from blocks.weaviate import RatchetWeaviate  # noqa: E402
 
-__all__ = ["RatchetAssistant"]
+__all__ = ["RatchetAssistant", "RatchetWeaviate"]

@@ -9,9 +9,19 @@ from pathlib import Path
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from blocks.weaviate import RatchetWeaviate
 from infra.settings import Settings, load_settings
 from infra.workbench import Workbench, open_workbench
 from tasks.core.errors import UsageError
+
+_AS_THEY_ARE = {
+    "embedder",
+    "s3_endpoint_url",
+    "base_model",
+    "max_delete_fraction",
+    "retrain_threshold",
+    "allow_unproven",
+}
 
 
 class RatchetAssistant(Block):
@@ -30,6 +40,14 @@ Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}
     assistant: str = Field(default="default", description="The assistant's name")
     home: str | None = Field(default=None, description="Folder of the catalog, index, artifacts and models")
     database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL of the catalog")
+    weaviate: RatchetWeaviate | None = Field(
+        default=None, description="Where the vector index is kept; default: as the worker says, else a file in home"
+    )
+    embedder: str | None = Field(
+        default=None,
+        description="minilm, openai:MODEL, or a sentence-transformers model; another one rebuilds the index",
+    )
+    s3_endpoint_url: str | None = Field(default=None, description="An S3-compatible store instead of AWS")
     base_model: str | None = Field(default=None, description="A Hugging Face causal model by name or folder")
     max_delete_fraction: float | None = Field(
         default=None, ge=0, le=1, description="A run that would delete more of the documents than this stops"
@@ -39,13 +57,15 @@ Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}
 
     def settings(self) -> Settings:
         """The worker's settings with this block's fields on top. Raises BadSetting."""
-        chosen: dict[str, object] = self.model_dump(
-            include={"base_model", "max_delete_fraction", "retrain_threshold", "allow_unproven"}, exclude_none=True
-        )
+        chosen: dict[str, object] = self.model_dump(include=_AS_THEY_ARE, exclude_none=True)
         if self.home:
             chosen["home"] = Path(self.home)
         if self.database_url:
             chosen["database_url"] = self.database_url
+        if self.weaviate:
+            chosen["weaviate_url"] = self.weaviate.url
+            chosen["weaviate_grpc_port"] = self.weaviate.grpc_port
+            chosen["weaviate_api_key"] = self.weaviate.api_key
         return load_settings(**chosen)
 
 

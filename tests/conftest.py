@@ -1,0 +1,89 @@
+"""One real Weaviate server for the tests that need one: found, built, or the reason why there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from infra.deploy.weaviate_binary import find_or_build, why_none
+from infra.deploy.weaviate_server import RunningServer, find_or_run
+
+if TYPE_CHECKING:
+    from weaviate import WeaviateClient
+
+    from infra.adapters.weaviate_index import WeaviateIndex
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "weaviate: asks a real Weaviate server")
+    config.addinivalue_line("markers", "xdist_group(name): tests that run in one worker; known without xdist too")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the server runs in one worker, so that one server is started."""
+    for item in items:
+        fixtures = {"weaviate_server", "weaviate_binary"} & set(getattr(item, "fixturenames", ()))
+        if fixtures or item.get_closest_marker("weaviate"):
+            item.add_marker(pytest.mark.xdist_group("weaviate"))
+
+
+@pytest.fixture(scope="session")
+def weaviate_binary() -> Path:
+    """Skips where no server can be had; with RATCHET_TEST_REQUIRE_WEAVIATE=1 that is a failure."""
+    reason = why_none()
+    if reason and os.environ.get("RATCHET_TEST_REQUIRE_WEAVIATE") == "1":
+        pytest.fail(f"No Weaviate server: {reason}")
+    if reason:
+        pytest.skip(f"No Weaviate server: {reason}")
+    return find_or_build()
+
+
+@pytest.fixture(scope="session")
+def weaviate_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """The server that RATCHET_WEAVIATE_URL names, or one for this session."""
+    if not os.environ.get("RATCHET_WEAVIATE_URL"):
+        request.getfixturevalue("weaviate_binary")
+    with find_or_run(tmp_path_factory.mktemp("weaviate")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def weaviate_client(weaviate_server: RunningServer) -> Iterator[WeaviateClient]:
+    """The library's own client, for doing to the server what other people might."""
+    from weaviate import WeaviateClient
+    from weaviate.connect import ConnectionParams
+
+    client = WeaviateClient(
+        ConnectionParams.from_url(weaviate_server.url, weaviate_server.grpc_port), skip_init_checks=True
+    )
+    with client:
+        yield client
+
+
+@pytest.fixture
+def installation() -> str:
+    """A catalog's id that nobody else has."""
+    return uuid4().hex
+
+
+@pytest.fixture
+def weaviate_index(
+    weaviate_server: RunningServer, weaviate_client: WeaviateClient, installation: str
+) -> Iterator[WeaviateIndex]:
+    """That installation's index; what it made is deleted afterwards."""
+    from infra.adapters.weaviate_connection import WeaviateServer
+    from infra.adapters.weaviate_index import WeaviateIndex
+
+    index = WeaviateIndex(WeaviateServer(weaviate_server.url, weaviate_server.grpc_port), installation)
+    yield index
+    index.close()
+    ours = [name for name in weaviate_client.collections.list_all() if name.endswith(installation[:8])]
+    weaviate_client.collections.delete(ours)
