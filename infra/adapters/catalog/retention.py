@@ -1,0 +1,153 @@
+"""What the catalog can forget: rows that no kept snapshot reads, vectors that no chunk refers to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    ScalarSelect,
+    Select,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    select,
+    update,
+)
+
+from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.database import now, reading
+from infra.adapters.catalog.leases import check_lease
+from tasks.core.document_catalog import Lease
+from tasks.core.errors import AssistantBusy
+from tasks.core.releases import ReleaseManifest
+from tasks.vacuum import Lives, UnusedVectors
+
+
+class CatalogRetention:
+    """RetentionCatalog on SQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def trainings(self, assistant: str) -> Mapping[str, int]:
+        s = t.snapshots.c
+        newest: ScalarSelect[int] = (
+            select(func.max(s.number))
+            .where(s.assistant == assistant, s.published_at <= t.trainings.c.started_at)
+            .scalar_subquery()
+        )
+        query = select(t.trainings.c.id, newest.label("snapshot")).where(
+            t.trainings.c.assistant == assistant, t.trainings.c.state == "running"
+        )
+        with reading(self._engine).begin() as connection:
+            return {row.id: row.snapshot for row in connection.execute(query) if row.snapshot is not None}
+
+    def collections(self, assistant: str) -> tuple[str, ...]:
+        query = select(t.snapshots.c.collection).where(t.snapshots.c.assistant == assistant).distinct()
+        with reading(self._engine).begin() as connection:
+            return tuple(sorted(connection.scalars(query)))
+
+    def unreadable(self, assistant: str, keep: Sequence[int]) -> Lives:
+        with reading(self._engine).begin() as connection:
+            documents, chunks = (
+                connection.scalar(select(func.count()).select_from(table).where(_unreadable(table, assistant, keep)))
+                for table in (t.documents, t.chunks)
+            )
+        return Lives(documents or 0, chunks or 0)
+
+    def unused_vectors(self, assistant: str, keep: Sequence[int]) -> UnusedVectors:
+        left = select(t.chunks.c.vector_key).where(not_(_unreadable(t.chunks, assistant, keep)))
+        with reading(self._engine).begin() as connection:
+            return _measured(connection, left)
+
+    def named_artifacts(self) -> frozenset[str]:
+        with reading(self._engine).begin() as connection:
+            releases = connection.scalars(select(t.releases.c.manifest))
+            adapters = {ReleaseManifest.model_validate(one).model.adapter for one in releases}
+            models = set(connection.scalars(select(t.models.c.id)))
+            return frozenset({*connection.scalars(select(t.evaluations.c.id)), *models, *filter(None, adapters)})
+
+    def finished_trainings(self) -> frozenset[str]:
+        row = t.trainings.c
+        other = select(row.id).where(row.state != "succeeded")
+        query = select(row.id).where(row.state == "succeeded", row.id.not_in(other))
+        with reading(self._engine).begin() as connection:
+            return frozenset(connection.scalars(query))
+
+    # ── writing: each in one transaction, under the lease ────────────────────────────────────────────────────────────
+
+    def reclaim(self, assistant: str, keep: Sequence[int], lease: Lease) -> Lives:
+        s = t.snapshots.c
+        with self._engine.begin() as connection:
+            check_lease(connection, lease)
+            _check_current_is_kept(connection, assistant, keep)
+            others = (s.assistant == assistant, s.state == "published", s.number.not_in(keep))
+            connection.execute(update(t.snapshots).where(*others).values(state="reclaimed", reclaimed_at=now()))
+            documents, chunks = (
+                connection.execute(delete(table).where(_unreadable(table, assistant, keep))).rowcount
+                for table in (t.documents, t.chunks)
+            )
+        return Lives(documents, chunks)
+
+    def drop_unused_vectors(self, lease: Lease) -> UnusedVectors:
+        referred = select(t.chunks.c.vector_key)
+        with self._engine.begin() as connection:
+            check_lease(connection, lease)
+            _check_nobody_else_ingests(connection, lease)
+            unused = _measured(connection, referred)
+            if unused.count:
+                connection.execute(delete(t.vectors).where(t.vectors.c.key.not_in(referred)))
+        return unused
+
+
+def _unreadable(table: Table, assistant: str, keep: Sequence[int]) -> ColumnElement[bool]:
+    """Lives that are over and that none of the snapshots falls into."""
+    s, c = t.snapshots.c, table.c
+    reader = exists().where(s.assistant == assistant, s.number.in_(keep), s.number >= c.born, s.number < c.died)
+    return and_(c.assistant == assistant, c.died.is_not(None), not_(reader.correlate(table)))
+
+
+def _measured(connection: Connection, referred: Select[tuple[str]]) -> UnusedVectors:
+    v = t.vectors.c
+    query = select(func.count(), func.coalesce(func.sum(func.length(v.vector)), 0)).where(v.key.not_in(referred))
+    count, size_bytes = connection.execute(query).one()
+    return UnusedVectors(int(count), int(size_bytes))
+
+
+def _check_current_is_kept(connection: Connection, assistant: str, keep: Sequence[int]) -> None:
+    """Against a promotion or rollback since it was decided what stays: both lock the assistant's row."""
+    pointer = select(t.assistants.c.current_release).where(t.assistants.c.name == assistant).with_for_update()
+    current = connection.scalar(pointer)
+    query = select(t.releases.c.manifest).where(t.releases.c.assistant == assistant, t.releases.c.id == current)
+    manifest = connection.scalar(query)
+    if manifest is None:
+        return
+    number = ReleaseManifest.model_validate(manifest).snapshot.number
+    if number not in keep:
+        raise AssistantBusy(
+            f"Release {current} became current while vacuum decided what to keep, and it answers from snapshot "
+            f"{number}. Nothing was deleted; run again.",
+            release=current,
+        )
+
+
+def _check_nobody_else_ingests(connection: Connection, lease: Lease) -> None:
+    """Vectors of an ingest that is under way belong to chunks that are not in the catalog yet."""
+    row = t.leases.c
+    held = select(row.name, row.expires_at).where(row.name.like("documents/%")).with_for_update()
+    for other in connection.execute(held):
+        if other.name != lease.name and other.expires_at > time.time():
+            raise AssistantBusy(
+                f"Another run holds {other.name}, and vectors are shared by all assistants. "
+                "Wait for it and run again, or run without dropping vectors.",
+                holder=other.name,
+            )
