@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from tasks.core.answers import AbstainedBecause, Answer, Passage
 from tasks.core.confidence import confidence
 from tasks.core.documents import Hit
 from tasks.core.errors import UsageError
-from tasks.core.ports import ChatModel, ChatModels, Completion, Embedder, Message, Progress, VectorIndex
-from tasks.core.prompts import render, shown
+from tasks.core.passages import packed
+from tasks.core.ports import ChatModel, ChatModels, Completion, Message, Progress
+from tasks.core.prompts import render
 from tasks.core.releases import ReleaseManifest, canonical_json
 from tasks.core.replies import Reply, settle, whole_sentences
+from tasks.retrieval import RetrievalBench, retrieve
 
 PORTION = 32  # prompts asked, and then cached, together
 _PATTERNS = ("rag", "sequential", "tuned")
@@ -34,8 +37,7 @@ class CompletionCache(Protocol):
 class AnsweringBench:
     """What answering needs. completions: None keeps nothing."""
 
-    index: VectorIndex
-    embedder: Embedder
+    retrieval: RetrievalBench
     chat: ChatModels
     completions: CompletionCache | None = None
 
@@ -62,7 +64,8 @@ def answer(
     Raises what opening the model raises, and UsageError for an answering pattern that is not built yet.
     """
     chat = _open(manifest, bench)
-    asked = [_ask(question, hits, manifest, chat) for question, hits in _retrieve(questions, manifest, bench)]
+    count = _counter(chat)
+    asked = [_ask(question, hits, manifest, count) for question, hits in _retrieve(questions, manifest, bench)]
     limit = manifest.limits.max_new_tokens
     written = iter(_complete([one.prompt for one in asked if one.prompt], limit, chat, bench.completions, progress))
     release = manifest.id
@@ -86,7 +89,7 @@ def stream_answer(question: str, manifest: ReleaseManifest, bench: AnsweringBenc
         return
     chat = _open(manifest, bench)
     [(_, hits)] = _retrieve([question], manifest, bench)
-    asked = _ask(question, hits, manifest, chat)
+    asked = _ask(question, hits, manifest, _counter(chat))
     raw, sent = "", ""
     for piece in chat.stream(asked.prompt, max_new_tokens=manifest.limits.max_new_tokens) if asked.prompt else ():
         raw += piece
@@ -111,19 +114,17 @@ def _open(manifest: ReleaseManifest, bench: AnsweringBench) -> ChatModel:
 
 def _retrieve(
     questions: Sequence[str], manifest: ReleaseManifest, bench: AnsweringBench
-) -> Iterator[tuple[str, list[Hit]]]:
+) -> list[tuple[str, list[Hit]]]:
     """Each question with its hits at the release's snapshot; none for a model that answers from what it learned."""
-    if manifest.pattern == "tuned" or not questions:
-        yield from ((question, []) for question in questions)
-        return
-    at = manifest.snapshot
-    for question, vector in zip(questions, bench.embedder.embed(questions), strict=True):
-        yield question, bench.index.search(at.collection, at.number, question, vector, manifest.retrieval)
+    if manifest.pattern == "tuned":
+        return [(question, []) for question in questions]
+    found = retrieve(bench.retrieval.of(manifest.assistant), manifest.snapshot, questions, manifest.retrieval)
+    return list(zip(questions, found, strict=True))
 
 
-def _ask(question: str, hits: Sequence[Hit], manifest: ReleaseManifest, chat: ChatModel) -> _Asked:
+def _ask(question: str, hits: Sequence[Hit], manifest: ReleaseManifest, count: Callable[[str], int]) -> _Asked:
     sure = confidence(question, hits)
-    passages = _packed(hits, manifest.limits.max_context_tokens, chat)
+    passages = packed(hits, manifest.limits.max_context_tokens, count)
     least = manifest.retrieval.min_confidence
     if manifest.pattern != "tuned" and not passages:
         return _Asked(question, passages, sure, because="no-passages")
@@ -132,28 +133,10 @@ def _ask(question: str, hits: Sequence[Hit], manifest: ReleaseManifest, chat: Ch
     return _Asked(question, passages, sure, prompt=render(manifest.prompt, passages, question))
 
 
-def _packed(hits: Sequence[Hit], max_tokens: int, chat: ChatModel) -> tuple[Passage, ...]:
-    """The best hits whose texts fit together, numbered from 1; the first is cut to fit, so there is always one."""
-    passages: list[Passage] = []
-    left = max_tokens
-    for hit in hits:
-        text = shown(hit.chunk) if passages else _cut(shown(hit.chunk), max_tokens, chat)
-        left -= _tokens(text, chat)
-        if left < 0:
-            break
-        chunk = hit.chunk
-        passages.append(Passage(len(passages) + 1, chunk.document, chunk.id, text, hit.score, hit.similarity))
-    return tuple(passages)
-
-
-def _cut(text: str, max_tokens: int, chat: ChatModel) -> str:
-    while len(text) > 1 and (tokens := _tokens(text, chat)) > max_tokens:
-        text = text[: min(len(text) - 1, len(text) * max_tokens // tokens)]
-    return text
-
-
-def _tokens(text: str, chat: ChatModel) -> int:
-    return chat.count_tokens([Message("user", text)]) - chat.count_tokens([Message("user", "")])
+def _counter(chat: ChatModel) -> Callable[[str], int]:
+    """Tokens of a text; every text is counted once, and many questions find the same passages."""
+    frame = chat.count_tokens([Message("user", "")])
+    return cache(lambda text: chat.count_tokens([Message("user", text)]) - frame)
 
 
 def _complete(
@@ -232,4 +215,4 @@ def _checks_support(manifest: ReleaseManifest) -> bool:
 
 
 def _counted(text: str, prompt: Sequence[Message], chat: ChatModel) -> Completion:
-    return Completion(text, chat.count_tokens(prompt), _tokens(text, chat))
+    return Completion(text, chat.count_tokens(prompt), _counter(chat)(text))

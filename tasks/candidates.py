@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
-from tasks.core.candidates import abstention_of, example_labels, on_base_model, on_snapshot, with_model
+from tasks.core.candidates import abstention_of, example_labels, on_base_model, on_snapshot, reference, with_model
 from tasks.core.confidence import calibrate, confidence
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.documents import Chunk, Hit, Snapshot
 from tasks.core.errors import NotFound
 from tasks.core.labels import Label, golden_set
-from tasks.core.ports import ChatModels, Embedder, VectorIndex
-from tasks.core.prompts import DEFAULT_ABSTENTION, default_prompt, shown, with_examples
+from tasks.core.passages import text_of
+from tasks.core.ports import ChatModels
+from tasks.core.prompts import DEFAULT_ABSTENTION, default_prompt, with_examples
 from tasks.core.releases import Example, ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings
 from tasks.core.training_rows import answering_chunk
 from tasks.labels import LabelCatalog
 from tasks.releases import ReleaseCatalog
+from tasks.retrieval import RetrievalBench, retrieve
 from tasks.training import tuned_prompt
 
 TRIED = 12  # labels tried as worked examples before giving up on them
@@ -31,23 +33,24 @@ class CandidateBench:
     documents: DocumentCatalog
     releases: ReleaseCatalog
     labels: LabelCatalog
-    embedder: Embedder
-    index: VectorIndex
+    retrieval: RetrievalBench
     chat: ChatModels
-    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    wished: RetrievalSettings | None = None  # how new releases find passages; None: as the one being served does
 
 
 def propose(bench: CandidateBench) -> ReleaseManifest | None:
-    """The release to judge next, on the newest snapshot; None when the served one answers from the same documents.
+    """The release to judge next, on the newest snapshot; None when the served one is the same.
 
-    A proven release is carried over to the new snapshot. When nothing proven is served, it is the base model, prompted
-    as well as the accepted labels allow. Raises NotFound before the first snapshot.
+    A proven release is carried over to the new snapshot, finding passages as is wished now. When nothing proven is
+    served, it is the base model, prompted as well as the accepted labels allow. Raises NotFound before the first
+    snapshot.
     """
     snapshot = newest_snapshot(bench)
     standing = bench.releases.standing(bench.assistant)
     served = bench.releases.release(bench.assistant, standing.release).manifest if standing.release else None
     if served is not None and not standing.unproven:
-        return on_snapshot(served, snapshot)
+        carried = _as_wished(bench, on_snapshot(served, snapshot) or served)
+        return None if carried == served else carried
     fresh = _fresh(bench, snapshot)
     return None if fresh == served and not golden_set(accepted_labels(bench)) else fresh
 
@@ -76,7 +79,7 @@ def house_prompt(bench: CandidateBench, snapshot: Snapshot, labels: Sequence[Lab
     if len(found) < 2 or not silent:
         return prompt
     abstaining = Example(
-        passages=tuple(shown(hit.chunk) for hit in _hits(bench, snapshot, silent[0])),
+        passages=tuple(text_of(hit) for hit in _hits(bench, snapshot, silent[0])),
         question=silent[0].question,
         answer=prompt.abstention,
     )
@@ -95,17 +98,15 @@ def _answered(
 
 
 def _hits(bench: CandidateBench, snapshot: Snapshot, label: Label) -> list[Hit]:
-    vector = bench.embedder.embed([label.question])[0]
-    return bench.index.search(snapshot.collection, snapshot.number, label.question, vector, bench.retrieval)
+    (hits,) = retrieve(bench.retrieval, reference(snapshot), [label.question], _settings(bench))
+    return hits
 
 
 def _as_found(found: tuple[Label, list[Hit], Chunk]) -> Example:
     label, hits, chunk = found
-    passages = [hit.chunk for hit in hits]
-    marker = 1 + [one.id for one in passages].index(chunk.id)
-    return Example(
-        passages=tuple(shown(one) for one in passages), question=label.question, answer=f"{label.answer} [{marker}]"
-    )
+    marker = 1 + [hit.chunk.id for hit in hits].index(chunk.id)
+    passages = tuple(text_of(hit) for hit in hits)
+    return Example(passages=passages, question=label.question, answer=f"{label.answer} [{marker}]")
 
 
 def _turned_round(found: tuple[Label, list[Hit], Chunk]) -> Example:
@@ -117,7 +118,7 @@ def starting_point(bench: CandidateBench) -> ReleaseManifest:
     """What the next model is trained for and replaces: the proven release being served, else a fresh base release."""
     standing = bench.releases.standing(bench.assistant)
     if standing.release is not None and not standing.unproven:
-        return bench.releases.release(bench.assistant, standing.release).manifest
+        return _as_wished(bench, bench.releases.release(bench.assistant, standing.release).manifest)
     return _fresh(bench, newest_snapshot(bench))
 
 
@@ -129,7 +130,8 @@ def tuned_candidate(
     The threshold comes from training and validation labels only; it is about retrieval, which the model cannot change.
     """
     labels = [label for label in accepted_labels(bench) if label.split != "golden"]
-    sure = {label.id: confidence(label.question, _hits(bench, snapshot, label)) for label in labels}
+    found = retrieve(bench.retrieval, reference(snapshot), [label.question for label in labels], start.retrieval)
+    sure = {label.id: confidence(label.question, hits) for label, hits in zip(labels, found, strict=True)}
     least = calibrate(
         [sure[label.id] for label in labels if not label.unanswerable],
         [sure[label.id] for label in labels if label.unanswerable],
@@ -140,4 +142,16 @@ def tuned_candidate(
 
 def _fresh(bench: CandidateBench, snapshot: Snapshot) -> ReleaseManifest:
     prompt = house_prompt(bench, snapshot, accepted_labels(bench))
-    return on_base_model(snapshot, bench.chat.base(), prompt, bench.retrieval)
+    return on_base_model(snapshot, bench.chat.base(), prompt, _settings(bench))
+
+
+def _settings(bench: CandidateBench) -> RetrievalSettings:
+    return bench.wished or RetrievalSettings()
+
+
+def _as_wished(bench: CandidateBench, manifest: ReleaseManifest) -> ReleaseManifest:
+    """With the wished way to find passages. A confidence to abstain below that nobody wished for stays as it is."""
+    if bench.wished is None:
+        return manifest
+    least = manifest.retrieval.min_confidence if bench.wished.min_confidence is None else bench.wished.min_confidence
+    return manifest.model_copy(update={"retrieval": bench.wished.model_copy(update={"min_confidence": least})})

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from tasks.core.documents import Hit
 from tasks.core.labels import Label
-from tasks.core.ports import Embedder, Progress, TrainedModel, Trainer, TrainingRow, VectorIndex
+from tasks.core.ports import Progress, TrainedModel, Trainer, TrainingRow
 from tasks.core.prompts import with_examples
 from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
 from tasks.core.retraining import RetrainDecision, TrainingSet, freeze, intent_id, should_retrain
 from tasks.core.training_rows import RowSettings, training_rows
 from tasks.labels import LabelCatalog
+from tasks.retrieval import RetrievalBench, retrieve, surroundings
 
 DEPTH = 10
 """Hits looked at per label: the passages that are shown, and near ones to distract with."""
@@ -68,8 +69,7 @@ class TrainingBench:
     assistant: str
     labels: LabelCatalog
     trainings: TrainingCatalog
-    embedder: Embedder
-    index: VectorIndex
+    retrieval: RetrievalBench
     trainer: Trainer
     workdir: Path
     threshold: int
@@ -118,12 +118,14 @@ def render_rows(
     prompt: PromptSpec,
     retrieval: RetrievalSettings,
 ) -> RenderedRows:
-    """Rows from the passages that a release on this snapshot with this prompt and retrieval would show."""
+    """Rows from the passages that a release on this snapshot with this prompt and retrieval would show.
+
+    Neighbours are joined as a release joins them, but not left out where they would pass its limit on context tokens.
+    """
     settings = replace(bench.rows, passages=retrieval.k)
-    train, validation = (
-        training_rows(part, _hits(bench, part, labels.golden_pages, snapshot, retrieval), prompt, chosen)
-        for part, chosen in ((labels.train, settings), (labels.validation, replace(settings, contexts=1)))
-    )
+    train = _rows(bench, labels.train, labels.golden_pages, snapshot, prompt, retrieval, settings)
+    once = replace(settings, contexts=1)
+    validation = _rows(bench, labels.validation, labels.golden_pages, snapshot, prompt, retrieval, once)
     return RenderedRows(train, validation, labels.label_ids, snapshot)
 
 
@@ -146,20 +148,25 @@ def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progr
     return TrainingReport(model, len(rows.train), trained.seconds)
 
 
-def _hits(
+def _rows(
     bench: TrainingBench,
     labels: Sequence[Label],
     golden_pages: frozenset[str],
     snapshot: SnapshotRef,
+    prompt: PromptSpec,
     retrieval: RetrievalSettings,
-) -> dict[str, list[Hit]]:
-    deep = retrieval.model_copy(update={"k": DEPTH + retrieval.k})
-    vectors = bench.embedder.embed([label.question for label in labels]) if labels else ()
-    found = {
-        label.id: bench.index.search(snapshot.collection, snapshot.number, label.question, vector, deep)
-        for label, vector in zip(labels, vectors, strict=True)
+    settings: RowSettings,
+) -> tuple[TrainingRow, ...]:
+    """Contexts are put together anew from near hits, so neighbours are joined to those and not to the hits."""
+    deep = retrieval.model_copy(update={"k": DEPTH + retrieval.k, "neighbours": 0})
+    found = retrieve(bench.retrieval, snapshot, [label.question for label in labels], deep)
+    hits: dict[str, list[Hit]] = {
+        label.id: [hit for hit in one if hit.chunk.document not in golden_pages]
+        for label, one in zip(labels, found, strict=True)
     }
-    return {label: [hit for hit in hits if hit.chunk.document not in golden_pages] for label, hits in found.items()}
+    chunks = (hit.chunk for one in hits.values() for hit in one)
+    where = surroundings(bench.retrieval, snapshot, chunks, retrieval.neighbours)
+    return training_rows(labels, hits, prompt, settings, where)
 
 
 def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: TrainedModel) -> Lineage:

@@ -21,6 +21,7 @@ from infra.service.door import BearerKey, RequestIds
 from infra.service.envelope import Refused, envelope, install
 from infra.service.lanes import Lane, while_connected
 from tasks.core.errors import IntegrityFailure, NotFound
+from tasks.retrieval import for_one_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,18 @@ class _Counter:
         q: Annotated[str, Query(min_length=1)],
         k: Annotated[int | None, Query(ge=1, le=50)] = None,
         model: str | None = None,
+        document: Annotated[list[str] | None, Query()] = None,
+        heading: Annotated[list[str] | None, Query()] = None,
     ) -> Json:
-        """Retrieval alone. k: passages wanted, by default as many as the release shows its model."""
+        """Retrieval alone. k: passages wanted, by default as many as the release shows its model.
+
+        document, heading: globs, in the place of the release's own; each may be given several times.
+        """
         check_length(q, self._limits.max_question_characters, "q")
         served = await self._pin(model or await self._only_assistant())
-        wanted = k or served.manifest.retrieval.k or 1
-        found = await self._reads.run(lambda: self._desk.search(served.manifest, q, wanted))
+        own = served.manifest.retrieval
+        settings = for_one_search(own, k or own.k or 1, document or (), heading or ())
+        found = await self._reads.run(lambda: self._desk.search(served.manifest, q, settings))
         contexts = [{"document": p.document, "chunk": p.chunk, "text": p.text, "score": p.score} for p in found]
         return {"snapshot": served.manifest.snapshot.number, "release": served.manifest.id, "contexts": contexts}
 

@@ -8,12 +8,15 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import reading
+from infra.adapters.catalog.releases import CatalogReleases
 from infra.service.desk import Served
 from tasks.answering import AnsweringBench, answer_one
 from tasks.core.answers import Answer, Passage
 from tasks.core.errors import NotFound
-from tasks.core.prompts import shown
-from tasks.core.releases import ReleaseManifest
+from tasks.core.passages import as_passage, text_of
+from tasks.core.releases import ReleaseManifest, RetrievalSettings
+from tasks.releases import refuse_reclaimed
+from tasks.retrieval import retrieve
 
 
 class CatalogDesk:
@@ -21,6 +24,7 @@ class CatalogDesk:
 
     def __init__(self, engine: Engine, bench: AnsweringBench) -> None:
         self._engine = reading(engine)
+        self._releases = CatalogReleases(engine)
         self._bench = bench
 
     def assistants(self) -> Sequence[str]:
@@ -42,14 +46,9 @@ class CatalogDesk:
     def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
         return answer_one(question, manifest, self._bench)
 
-    def search(self, manifest: ReleaseManifest, text: str, k: int) -> Sequence[Passage]:
-        at, settings = manifest.snapshot, manifest.retrieval.model_copy(update={"k": k})
-        [vector] = self._bench.embedder.embed([text])
-        hits = self._bench.index.search(at.collection, at.number, text, vector, settings)
-        return [
-            Passage(marker, hit.chunk.document, hit.chunk.id, shown(hit.chunk), hit.score, hit.similarity)
-            for marker, hit in enumerate(hits, start=1)
-        ]
+    def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
+        (hits,) = retrieve(self._bench.retrieval.of(manifest.assistant), manifest.snapshot, [text], settings)
+        return [as_passage(marker, hit, text_of(hit)) for marker, hit in enumerate(hits, start=1)]
 
     def _served(self, query: Select[tuple[object, ...]], missing: str) -> Served:
         with self._engine.begin() as connection:
@@ -57,7 +56,9 @@ class CatalogDesk:
             if row is None:
                 raise NotFound(missing)
             manifest = ReleaseManifest.model_validate(row["manifest"])
-            return Served(manifest, _unproven(connection, row), _as_of(connection, manifest) or row["created_at"])
+            served = Served(manifest, _unproven(connection, row), _as_of(connection, manifest) or row["created_at"])
+        refuse_reclaimed(self._releases, self._bench.retrieval.catalog, manifest)
+        return served
 
 
 def _unproven(connection: Connection, row: RowMapping) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tasks.core.answers import Answer, Passage
-from tasks.core.releases import ReleaseManifest
+from tasks.core.releases import ReleaseManifest, RetrievalSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +34,5 @@ class Desk(Protocol):
     def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
         """The answer of exactly this release, whatever is promoted meanwhile."""
 
-    def search(self, manifest: ReleaseManifest, text: str, k: int) -> Sequence[Passage]:
-        """The best `k` passages of the release's snapshot, best first."""
+    def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
+        """The best passages of the release's snapshot, best first, found by these settings instead of its own."""

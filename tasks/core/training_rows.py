@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from tasks.core.answers import Passage
 from tasks.core.documents import Chunk, Hit
 from tasks.core.labels import Label
+from tasks.core.passages import Surroundings, as_passage, joined, text_of
 from tasks.core.ports import TrainingRow
-from tasks.core.prompts import render, shown
+from tasks.core.prompts import render
 from tasks.core.releases import PromptSpec
 from tasks.core.retrieval import words
 
@@ -39,13 +40,13 @@ class RowSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    chunks: tuple[Chunk, ...]
+    passages: tuple[Passage, ...]
     answered: tuple[tuple[Label, int], ...]  # and the 1-based marker of the passage that answers
     near: tuple[Label, ...] = field(default=())  # would be shown these passages, and must abstain
 
     @property
     def ids(self) -> frozenset[str]:
-        return frozenset(chunk.id for chunk in self.chunks)
+        return frozenset(passage.chunk for passage in self.passages)
 
 
 def answering_chunk(label: Label, hits: Sequence[Hit]) -> Chunk | None:
@@ -56,19 +57,25 @@ def answering_chunk(label: Label, hits: Sequence[Hit]) -> Chunk | None:
     """
     if label.unanswerable:
         return None
-    return next((hit.chunk for hit in hits if hit.chunk.document in label.documents and _holds(label, hit.chunk)), None)
+    own = (hit for hit in hits if hit.chunk.document in label.documents)
+    return next((hit.chunk for hit in own if _holds(label, text_of(hit))), None)
 
 
 def training_rows(
-    labels: Iterable[Label], hits: Mapping[str, Sequence[Hit]], prompt: PromptSpec, settings: RowSettings
+    labels: Iterable[Label],
+    hits: Mapping[str, Sequence[Hit]],
+    prompt: PromptSpec,
+    settings: RowSettings,
+    where: Surroundings | None = None,
 ) -> tuple[TrainingRow, ...]:
-    """Rows for these labels, context by context. hits: per label id, best first, deeper than `settings.passages`.
+    """Rows for these labels, context by context.
 
+    hits: per label id, best first, deeper than `settings.passages`, without neighbours. where: the neighbours to join.
     A label whose answer none of its hits holds is never answered; it may still be one of those that abstain.
     """
     known = [label for label in labels if hits.get(label.id)]
     answers = {label.id: answering_chunk(label, hits[label.id]) for label in known}
-    contexts = list(_contexts(known, hits, answers, settings))
+    contexts = list(_contexts(known, hits, answers, settings, where or Surroundings()))
     wanted = round(settings.abstain_fraction / (1 - settings.abstain_fraction) * sum(len(c.answered) for c in contexts))
     contexts = _with_abstentions(contexts, known, hits, wanted, settings)
     return tuple(row for context in contexts for row in _rows(context, prompt))
@@ -79,6 +86,7 @@ def _contexts(
     hits: Mapping[str, Sequence[Hit]],
     answers: Mapping[str, Chunk | None],
     settings: RowSettings,
+    where: Surroundings,
 ) -> Iterator[_Context]:
     """Round by round, a context for every answerable label that no earlier context of the round answered.
 
@@ -98,7 +106,7 @@ def _contexts(
                 if one.id not in served and (chunk := answers[one.id]) is not None and chunk.id in place
             )
             served |= {label.id} | {one.id for one, _ in answered}
-            yield _Context(chunks, answered)
+            yield _Context(_passages(chunks, where), answered)
 
 
 def _shown_for(
@@ -111,6 +119,11 @@ def _shown_for(
     chosen = ([answer] if answer else []) + others
     chosen = chosen[: settings.passages]
     return tuple(sorted(chosen, key=lambda chunk: _draw(settings.seed, "place", round_, label.id, chunk.id)))
+
+
+def _passages(chunks: Sequence[Chunk], where: Surroundings) -> tuple[Passage, ...]:
+    hits = joined([Hit(chunk, 0.0, 0.0) for chunk in chunks], where)
+    return tuple(as_passage(marker, hit, text_of(hit)) for marker, hit in enumerate(hits, start=1))
 
 
 def _with_abstentions(
@@ -141,7 +154,7 @@ def _offers(
     for number, context in enumerate(contexts):
         for label in labels:
             rank = _nearness(hits[label.id], context)
-            if rank is not None and not any(_holds(label, chunk) for chunk in context.chunks):
+            if rank is not None and not any(_holds(label, one.text) for one in context.passages):
                 yield rank, _draw(settings.seed, "near", number, label.id), number, label
 
 
@@ -152,20 +165,15 @@ def _nearness(hits: Sequence[Hit], context: _Context) -> int | None:
 
 
 def _rows(context: _Context, prompt: PromptSpec) -> Iterator[TrainingRow]:
-    passages = [
-        Passage(marker, chunk.document, chunk.id, shown(chunk), 0.0, 0.0)
-        for marker, chunk in enumerate(context.chunks, start=1)
-    ]
     for label, marker in context.answered:
-        yield TrainingRow(label.id, render(prompt, passages, label.question), f"{label.answer} [{marker}]")
+        yield TrainingRow(label.id, render(prompt, context.passages, label.question), f"{label.answer} [{marker}]")
     for label in context.near:
-        yield TrainingRow(label.id, render(prompt, passages, label.question), prompt.abstention)
+        yield TrainingRow(label.id, render(prompt, context.passages, label.question), prompt.abstention)
 
 
-def _holds(label: Label, chunk: Chunk) -> bool:
+def _holds(label: Label, text: str) -> bool:
     if label.unanswerable:
         return False
-    text = shown(chunk)
     if label.facts:
         return all(_flat(fact) in _flat(text) for fact in label.facts)
     new = set(words(label.answer)) - set(words(label.question)) or set(words(label.answer))
