@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from tasks.core.evidence import REPORT
 from tasks.core.ingestion import IngestReport
 from tasks.evaluation import Evaluation
 from tasks.reports import gate_rows
+from tasks.vacuum import VacuumReport
 
 R = TypeVar("R")
 
@@ -28,25 +29,17 @@ async def run(flow: Flow[Any, Coroutine[Any, Any, R]], request: object) -> R:
         return await flow.fn(request)
 
 
-async def show_ingest(
-    assistant: str, path: str | None, source: str | None, plan: bool, max_delete_fraction: float | None
-) -> Shown:
+async def show_ingest(asked: Mapping[str, object]) -> Shown:
     """Ingests; while there is no golden set, the new snapshot also goes live, unproven."""
     from flows.refresh_assistant import RefreshRequest, refresh_assistant
     from flows.reingest_docs import ReingestRequest, reingest_docs
 
-    asked: dict[str, Any] = {
-        "assistant": assistant,
-        "path": path,
-        "source": source,
-        "plan": plan,
-        "max_delete_fraction": max_delete_fraction,
-    }
-    proven = open_workbench(assistant).golden_set_id() is not None
-    if plan or proven:
-        report, live = await run(reingest_docs, ReingestRequest(**asked)), None
+    request = ReingestRequest.model_validate(asked)
+    proven = open_workbench(request.assistant).golden_set_id() is not None
+    if request.plan or proven:
+        report, live = await run(reingest_docs, request), None
     else:
-        refreshed = await run(refresh_assistant, RefreshRequest(**asked))
+        refreshed = await run(refresh_assistant, RefreshRequest.model_validate(asked))
         report, live = refreshed.ingest, refreshed.promotion
     return Shown(
         report.as_json() | {"release": live.release if live else None},
@@ -62,7 +55,7 @@ def _ingest_text(report: IngestReport, release: str | None, *, proven: bool) -> 
         f"documents  {docs['added']:,} added, {docs['changed']:,} changed, {docs['deleted']:,} deleted, "
         f"{docs['unchanged']:,} unchanged, {docs['quarantined']:,} quarantined",
         f"chunks     {chunks['born']:,} born, {chunks['died']:,} died, {chunks['live']:,} live",
-        f"embedded   {report.embeds:,} texts {would}sent to the embedder, {report.seconds:.1f} s",
+        f"embedded   {report.embeds:,} texts ({_tokens(report)}) {would}sent to the embedder, {report.seconds:.1f} s",
         *(f"  quarantined {q.uri}: {q.reason}" for q in report.quarantine),
     ]
     if report.is_plan:
@@ -72,6 +65,11 @@ def _ingest_text(report: IngestReport, release: str | None, *, proven: bool) -> 
     elif proven and report.is_new and not report.is_plan:
         lines.append("Judge the candidate on this snapshot: ratchet evaluate")
     return "\n".join(lines)
+
+
+def _tokens(report: IngestReport) -> str:
+    count = f"{'' if report.tokens_exact else 'about '}{report.tokens:,} tokens"
+    return f"{count}, ${report.cost_usd:,.4f}" if report.cost_usd else count
 
 
 async def show_training(assistant: str, method: str, force: bool) -> Shown:
@@ -125,3 +123,28 @@ async def show_promotion(assistant: str, release: str, who: str | None, reason: 
         return Shown({"release": release, "promoted": False}, f"{release} is already being served.")
     data = {"release": made.release, "promoted": True, "previous": made.previous, "who": made.who, "at": made.at}
     return Shown(data, f"{made.release} is being served now, instead of {made.previous or 'nothing'}.")
+
+
+async def show_vacuum(assistant: str, plan: bool, keep: int | None, drop_unused_vectors: bool) -> Shown:
+    """What went, or would go, and whether the retained releases still find what they found."""
+    from flows.vacuum_index import VacuumRequest, vacuum_index
+
+    asked = VacuumRequest(assistant=assistant, plan=plan, keep_releases=keep, drop_unused_vectors=drop_unused_vectors)
+    report = await run(vacuum_index, asked)
+    return Shown(report.as_json(), vacuum_text(report))
+
+
+def vacuum_text(report: VacuumReport) -> str:
+    """A sentence per snapshot, then what went in numbers."""
+    went = "would go" if report.is_plan else "went"
+    lines = [
+        *(fate.reason for fate in report.retention.fates),
+        f"{len(report.retention.reclaim):,} snapshots, {report.lives.documents:,} documents and "
+        f"{report.lives.chunks:,} chunks {went}",
+        *(f"  collection {name} {went}" for name in report.collections),
+        *(f"  {one.kind} {one.name} {went}: {one.size_bytes:,} bytes" for one in report.leftovers),
+    ]
+    if report.vectors:
+        lines.append(f"{report.vectors.count:,} unused vectors {went}")
+    lines.append(f"{report.bytes_freed:,} bytes of files and vectors")
+    return "\n".join([*lines, *([report.probes.sentence] if report.probes else [])])

@@ -66,15 +66,21 @@ def releases(assistant: str) -> Shown:
 @assistant_command("ingest")
 @click.argument("path", required=False)
 @click.option("--source", metavar="NAME", help="Name of the source; needed only to re-point a registered one.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only these paths, from now on; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these paths out, from now on; may be repeated.")
+@click.option("--retry-quarantined", is_flag=True, help="Also read again what was refused and has not changed since.")
 @click.option("--plan", is_flag=True, help="Say what a run would do, exactly, and write nothing.")
 @click.option("--max-delete-fraction", type=click.FloatRange(0, 1), help="Stop when more documents would vanish.")
-def ingest(
-    assistant: str, path: str | None, source: str | None, plan: bool, max_delete_fraction: float | None
-) -> Shown:
-    """Bring the index up to date with PATH, or with every registered source."""
+def ingest(assistant: str, include: tuple[str, ...], exclude: tuple[str, ...], **asked: Any) -> Shown:
+    """Bring the index up to date with PATH, or with every registered source.
+
+    PATH is a folder, a file, s3://bucket/prefix, or git+REPOSITORY@REF (a folder, a bundle or a URL).
+    """
     from flows.acting import show_ingest
 
-    return asyncio.run(show_ingest(assistant, path, source, plan, max_delete_fraction))
+    return asyncio.run(
+        show_ingest({"assistant": assistant, "include": include or None, "exclude": exclude or None} | asked)
+    )
 
 
 @assistant_command("ask")
@@ -91,11 +97,13 @@ def ask(assistant: str, question: str, release: str | None, pattern: str | None)
 @assistant_command("search")
 @click.argument("text")
 @click.option("-k", "k", type=click.IntRange(1, 50), help="How many passages; default: as the release says.")
-def search(assistant: str, text: str, k: int | None) -> Shown:
+@click.option("--document", "documents", multiple=True, metavar="GLOB", help="Only documents like it; repeatable.")
+@click.option("--heading", "headings", multiple=True, metavar="GLOB", help="Only under headings like it; repeatable.")
+def search(assistant: str, text: str, k: int | None, documents: tuple[str, ...], headings: tuple[str, ...]) -> Shown:
     """The passages that would be retrieved for TEXT."""
     from flows.reading import show_search
 
-    return show_search(open_bench(assistant), text, k)
+    return show_search(open_bench(assistant), text, k, documents, headings)
 
 
 @ratchet.group()
@@ -169,6 +177,17 @@ def rollback(assistant: str, to: str | None, who: str | None, reason: str) -> Sh
     from flows.reading import show_rollback
 
     return show_rollback(open_bench(assistant), to, who, reason)
+
+
+@assistant_command("vacuum")
+@click.option("--plan", is_flag=True, help="Say what a run would delete, exactly, and delete nothing.")
+@click.option("--keep", type=click.IntRange(1), help="Releases a rollback can return to; default: as set.")
+@click.option("--drop-unused-vectors", is_flag=True, help="Also forget vectors that no snapshot uses.")
+def vacuum(assistant: str, plan: bool, keep: int | None, drop_unused_vectors: bool) -> Shown:
+    """Delete what no retained release can read, and ask the retained ones their probe questions again."""
+    from flows.acting import show_vacuum
+
+    return asyncio.run(show_vacuum(assistant, plan, keep, drop_unused_vectors))
 
 
 @assistant_command("recheck")

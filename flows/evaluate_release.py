@@ -9,9 +9,10 @@ from blocks.assistant import open_assistant
 from flows.requests import AssistantRequest
 from flows.running import perform, publish_report
 from infra.workbench import Workbench, shown_progress
-from tasks import candidates, evaluation, releases
+from tasks import candidates, evaluation, probes, releases
 from tasks.core.errors import NotFound
 from tasks.core.evidence import REPORT
+from tasks.core.releases import ReleaseManifest
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 
@@ -52,7 +53,14 @@ async def propose(bench: Workbench, cause: str) -> ReleaseRow | None:
     While nothing proven is served it is the base model, prompted with examples from the labels.
     """
     manifest = await perform(candidates.propose, bench.candidates)
-    return None if manifest is None else bench.releases.register(manifest, cause)
+    return None if manifest is None else await register(bench, manifest, cause)
+
+
+async def register(bench: Workbench, manifest: ReleaseManifest, cause: str) -> ReleaseRow:
+    """The release's row, and a record of what it finds for its probe questions at this moment."""
+    row = bench.releases.register(manifest, cause)
+    await perform(probes.record_probes, bench.probes, row)
+    return row
 
 
 async def candidate_to_judge(bench: Workbench) -> ReleaseRow:

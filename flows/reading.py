@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -11,20 +12,28 @@ from flows.terminal import FAILED, Shown, table
 if TYPE_CHECKING:
     from infra.workbench import Workbench
     from tasks.core.answers import Answer, Passage
+    from tasks.core.document_catalog import Quarantined
     from tasks.core.releases import ReleaseManifest
+    from tasks.probes import LastCheck
+
+
+DEBT_SHOWN = 20  # lines of quarantine that still read well
 
 
 def show_status(bench: Workbench) -> Shown:
     """Everything at a glance, from the catalog alone."""
+    from infra.adapters.catalog.probes import CatalogProbes
     from tasks.labels import label_status
     from tasks.releases import candidate
 
     snapshot = bench.document_catalog.published(bench.assistant)
     standing = bench.releases.standing(bench.assistant)
     quarantined = bench.document_catalog.quarantined(bench.assistant)
+    sources = bench.document_catalog.sources(bench.assistant)
     counts = label_status(bench.labels)
     waiting = candidate(bench.releases.releases(bench.assistant), bench.releases.history(bench.assistant))
     judged = bench.evaluations.latest(bench.assistant)
+    probed = CatalogProbes(bench.engine).last_check(bench.assistant)
     data: dict[str, Any] = {
         "assistant": bench.assistant,
         "release": standing.release,
@@ -33,9 +42,19 @@ def show_status(bench: Workbench) -> Shown:
         "documents": snapshot.documents if snapshot else 0,
         "chunks": snapshot.chunks if snapshot else 0,
         "quarantined": len(quarantined),
+        "quarantine": [
+            {"document": q.uri, "reason": q.reason, "tries": q.tries, "retry_at": _moment(q.retry_at)}
+            for q in quarantined
+        ],
+        "sources": [{"name": s.name, "uri": s.uri, "include": s.include, "exclude": s.exclude} for s in sources],
         "labels": {"accepted": counts.accepted, "new": counts.new, "threshold": counts.threshold},
         "candidate": waiting.id if waiting else None,
         "verdict": judged.verdict if judged else None,
+        "probes": {
+            "checked": probed.checked if probed else 0,
+            "identical": probed.identical if probed else 0,
+            "drifted": probed.checked - probed.identical if probed else 0,
+        },
     }
     served = f"{standing.release} (unproven)" if standing.unproven else standing.release
     lines = [
@@ -45,10 +64,29 @@ def show_status(bench: Workbench) -> Shown:
         f"labels      {counts.accepted:,} accepted, {counts.new:,} new of {counts.threshold:,} that start a training",
         f"candidate   {waiting.id if waiting else 'none'}",
         f"verdict     {data['verdict'] or 'none'}" + (f" on {judged.release}" if judged else ""),
+        *(f"{'sources' if n == 0 else '':<11} {source.name}: {source.uri}" for n, source in enumerate(sources)),
+        f"probes      {_probed(probed)}",
         f"quarantine  {len(quarantined):,} documents",
-        *(f"            {q.uri}: {q.reason}" for q in quarantined),
+        *(f"            {q.uri}: {q.reason}{_next_try(q)}" for q in quarantined[:DEBT_SHOWN]),
     ]
+    if len(quarantined) > DEBT_SHOWN:
+        lines.append(f"            and {len(quarantined) - DEBT_SHOWN:,} more: ratchet status --json")
     return Shown(data, "\n".join(lines))
+
+
+def _next_try(refused: Quarantined) -> str:
+    when = _moment(refused.retry_at)
+    return f" (tried {refused.tries} times, again after {when})" if when else ""
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _probed(last: LastCheck | None) -> str:
+    if last is None:
+        return "never asked again"
+    return f"{last.identical:,} of {last.checked:,} found what they always found, {last.at[:16].replace('T', ' ')} UTC"
 
 
 def show_releases(bench: Workbench) -> Shown:
@@ -56,7 +94,8 @@ def show_releases(bench: Workbench) -> Shown:
     from tasks.releases import states
 
     rows, history = bench.releases.releases(bench.assistant), bench.releases.history(bench.assistant)
-    words = states(rows, bench.releases.standing(bench.assistant), history)
+    reclaimed = bench.document_catalog.reclaimed(bench.assistant)
+    words = states(rows, bench.releases.standing(bench.assistant), history, reclaimed)
     promoted = {p.release: p.at for p in history}
     listed = [
         {
@@ -115,37 +154,43 @@ def answer_as_text(answer: Answer, *, unproven: bool = False) -> str:
     return "\n".join([answer.text, *cited, f"  release {answer.release}, snapshot {answer.snapshot}{proof}"])
 
 
-def show_search(bench: Workbench, text: str, k: int | None) -> Shown:
+def show_search(
+    bench: Workbench, text: str, k: int | None, documents: tuple[str, ...] = (), headings: tuple[str, ...] = ()
+) -> Shown:
     """The passages of the current release's snapshot; before the first release, of the newest one."""
     from tasks.core.candidates import reference
+    from tasks.core.passages import text_of
     from tasks.core.releases import RetrievalSettings
-    from tasks.documents import published_snapshot, search
+    from tasks.documents import published_snapshot
+    from tasks.retrieval import for_one_search, retrieve
 
     standing = bench.releases.standing(bench.assistant)
     if standing.release is None:
-        at, settings = reference(published_snapshot(bench.documents)), RetrievalSettings()
+        at = reference(published_snapshot(bench.documents))
+        settings = bench.settings.retrieval or RetrievalSettings()
     else:
         manifest = bench.releases.release(bench.assistant, standing.release).manifest
         at, settings = manifest.snapshot, manifest.retrieval
-    if k is not None:
-        settings = settings.model_copy(update={"k": k})
-    hits = search(bench.index, bench.embedder, at.collection, at.number, text, settings)
+    (hits,) = retrieve(bench.retrieval, at, [text], for_one_search(settings, k, documents, headings))
     contexts = [
         {"document": hit.chunk.document, "chunk": hit.chunk.id, "text": hit.chunk.text, "score": hit.score}
         for hit in hits
     ]
-    lines = [f"{hit.score:.4f}  {hit.chunk.document}\n{indent(hit.chunk.embedded_text, '        ')}" for hit in hits]
+    lines = [f"{hit.score:.4f}  {hit.chunk.document}\n{indent(text_of(hit), '        ')}" for hit in hits]
     return Shown({"snapshot": at.number, "contexts": contexts}, "\n".join(lines) or "Nothing was found.")
 
 
 def manifest_to_ask(bench: Workbench, release: str | None) -> ReleaseManifest:
     """The release asked for, or the current one. Raises NotFound, saying what to do first."""
     from tasks.core.errors import NotFound
+    from tasks.releases import refuse_reclaimed
 
     wanted = release or bench.releases.standing(bench.assistant).release
     if wanted is None:
         raise NotFound(f"Assistant {bench.assistant} has no release to ask yet. Start with `ratchet ingest PATH`.")
-    return bench.releases.release(bench.assistant, wanted).manifest
+    manifest = bench.releases.release(bench.assistant, wanted).manifest
+    refuse_reclaimed(bench.releases, bench.document_catalog, manifest)
+    return manifest
 
 
 def _with_pattern(manifest: ReleaseManifest, pattern: str) -> ReleaseManifest:

@@ -9,17 +9,29 @@ from blocks.assistant import open_assistant
 from flows.requests import AssistantRequest
 from flows.running import perform
 from infra.workbench import Workbench, shown_progress
-from tasks import documents, snapshots, sources
-from tasks.core.ingestion import IngestReport
+from tasks import documents, probes, snapshots, sources
+from tasks.core.document_catalog import RegisteredSource
+from tasks.core.ingestion import IngestReport, Plan
 
 
 class ReingestRequest(AssistantRequest):
     """Which documents, and how careful to be."""
 
     path: str | None = Field(
-        default=None, description="Folder to ingest, registered the first time; default: every registered source"
+        default=None,
+        description="Folder, s3://bucket/prefix or git+repository@ref, registered the first time; "
+        "default: every registered source",
     )
     source: str | None = Field(default=None, description="Name of the source; needed only to re-point a registered one")
+    include: list[str] | None = Field(
+        default=None, description="Globs of the paths to ingest, such as guides/**/*.md; default: as registered"
+    )
+    exclude: list[str] | None = Field(
+        default=None, description="Globs of paths to leave out, whatever is included; default: as registered"
+    )
+    retry_quarantined: bool = Field(
+        default=False, description="Also read again what was refused before and has not changed since"
+    )
     plan: bool = Field(default=False, description="Say what a run would do, exactly, and write nothing")
     max_delete_fraction: float | None = Field(
         default=None, ge=0, le=1, description="Stop when more of the documents would vanish; default: the setting's"
@@ -29,6 +41,8 @@ class ReingestRequest(AssistantRequest):
 @flow(name="reingest-docs", flow_run_name="{request.assistant}: re-ingest")
 async def reingest_docs(request: ReingestRequest) -> IngestReport:
     """Scan the sources, read and embed what changed, build the next snapshot unseen, verify it, publish it.
+
+    Then what the kept releases answer from is probed: a new snapshot must not change it.
 
     Args:
         request: Which documents, and how careful to be.
@@ -40,15 +54,34 @@ async def reingest_docs(request: ReingestRequest) -> IngestReport:
 async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
     shop, progress = bench.documents, shown_progress()
-    where = await perform(sources.resolve_sources, shop, request.path, request.source)
+    where = await perform(
+        sources.resolve_sources,
+        shop,
+        request.path,
+        request.source,
+        include=request.include,
+        exclude=request.exclude,
+    )
     if request.plan:
-        found = await perform(sources.scan, shop, where, progress)
-        plan = await perform(documents.plan, shop, found, max_delete_fraction=request.max_delete_fraction)
+        plan = await _plan(shop, where, request)
         return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
     with documents.holding_lease(shop) as lease:
-        found = await perform(sources.scan, shop, where, progress)
-        plan = await perform(documents.plan, shop, found, max_delete_fraction=request.max_delete_fraction)
+        plan = await _plan(shop, where, request)
         draft = await perform(documents.read, shop, plan, lease, progress)
         embedded = await perform(snapshots.embed, shop, draft, lease, progress)
         built = await perform(snapshots.build, shop, embedded, lease, progress)
-        return await perform(snapshots.publish, shop, built, lease)
+        report = await perform(snapshots.publish, shop, built, lease)
+    if report.is_new:
+        probes.require_no_alarm(await perform(probes.recheck_probes, bench.probes))
+    return report
+
+
+async def _plan(shop: documents.DocumentsBench, where: tuple[RegisteredSource, ...], request: ReingestRequest) -> Plan:
+    found = await perform(sources.scan, shop, where, shown_progress())
+    return await perform(
+        documents.plan,
+        shop,
+        found,
+        max_delete_fraction=request.max_delete_fraction,
+        retry_quarantined=request.retry_quarantined,
+    )

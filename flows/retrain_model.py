@@ -9,7 +9,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
-from flows.evaluate_release import evaluate
+from flows.evaluate_release import evaluate, register
 from flows.promote_release import promote
 from flows.requests import AssistantRequest
 from flows.running import perform
@@ -77,7 +77,7 @@ async def retrain(bench: Workbench, request: RetrainRequest) -> RetrainReport:
     snapshot = candidates.newest_snapshot(bench.candidates)
     made = await train(bench, start, snapshot)
     manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
-    release = bench.releases.register(manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
+    release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
     if not request.evaluate:
         return RetrainReport(decision, made, release, None, None)
     judged = await evaluate(bench, release.id)

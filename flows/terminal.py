@@ -68,6 +68,28 @@ def _wrapped(text: str, widest: int) -> list[str]:
     return textwrap.wrap(text, widest) or [""]
 
 
+def paced(done: int, total: int, seconds: float) -> str:
+    """How fast it goes and how long it will take; nothing before anything is done.
+
+    >>> paced(640, 3000, 20.0)
+    '32/s, 1 min 14 s left'
+    >>> paced(3, 10, 60.0)
+    '3/min, 2 min 20 s left'
+    >>> paced(3000, 3000, 94.0)
+    '32/s, 1 min 34 s'
+    """
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = f"{done / seconds:,.0f}/s" if done >= seconds else f"{60 * done / seconds:,.0f}/min"
+    left = round((total - done) * seconds / done)
+    return f"{rate}, {_duration(left)} left" if done < total else f"{rate}, {_duration(round(seconds))}"
+
+
+def _duration(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 class ProgressLines:
     """Progress as one moving line on a terminal, as a line now and then when piped. Always on stderr.
 
@@ -95,7 +117,8 @@ class ProgressLines:
             return
         if not finished:
             self._shown[kind] = moment
-        self._write(f"  {what} {done:,}/{total:,}", finished)
+        pace = paced(done, total, moment - begun)
+        self._write(f"  {what} {done:,}/{total:,}{f'  ({pace})' if pace else ''}", finished)
 
     def _write(self, line: str, finished: bool) -> None:
         if self._live:

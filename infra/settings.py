@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tasks.core.errors import BadSetting
 from tasks.core.policy import Policy
+from tasks.core.releases import RetrievalSettings
 
 
 class Settings(BaseSettings):
@@ -28,10 +29,42 @@ class Settings(BaseSettings):
     )
     torch_threads: int = Field(default=0, ge=0, description="Threads for the chat model and training; 0: every core")
 
+    weaviate_url: str | None = Field(
+        default=None, description="Weaviate server, such as http://127.0.0.1:8080; none: the embedded index in home"
+    )
+    weaviate_grpc_port: int = Field(default=50051, ge=1, le=65535, description="Weaviate's gRPC port on the same host")
+    weaviate_api_key: SecretStr | None = Field(default=None, description="Weaviate's API key; none: anonymous")
+
+    embedder: str = Field(
+        default="minilm",
+        description="minilm (packaged), openai:MODEL, or a sentence-transformers model by name or folder; "
+        "another one is a planned rebuild of the index",
+    )
+    openai_base_url: str | None = Field(default=None, description="Another server that speaks OpenAI's protocol")
+    openai_api_key: SecretStr | None = Field(default=None, description="Its key; none: OPENAI_API_KEY")
+    embedding_usd_per_million_tokens: float | None = Field(
+        default=None, ge=0, description="What the embedder costs, where it is not a model whose price is known"
+    )
+    embedding_dimensions: int | None = Field(
+        default=None, ge=1, description="Shorter vectors, where an OpenAI model offers them"
+    )
+    embedding_tokenizer: Path | None = Field(
+        default=None, description="tokenizer.json of an OpenAI embedder: counts tokens, and so cost, exactly"
+    )
+    embedding_query_prompt: str | None = Field(
+        default=None, description="What a sentence-transformers model wants before a question, such as `query: `"
+    )
+    embedding_passage_prompt: str | None = Field(default=None, description="And before a passage")
+    retrieval: RetrievalSettings | None = Field(
+        default=None, description="How new releases find passages; none: as the release being served does"
+    )
+    s3_endpoint_url: str | None = Field(default=None, description="An S3-compatible store instead of AWS")
+
     max_delete_fraction: float = Field(
         default=0.2, ge=0, le=1, description="A run that would delete more of the documents than this stops"
     )
     parse_timeout_seconds: float = Field(default=60, gt=0, description="Wall-clock limit for parsing one document")
+    parse_processes: int = Field(default=0, ge=0, le=64, description="Parsing processes; 0: one per core, at most 4")
     parse_memory_mib: int = Field(default=2048, ge=256, description="Address-space growth one parsing process may take")
     max_document_mib: float = Field(default=32, gt=0, description="A larger file is quarantined without being read")
     max_document_characters: int = Field(
@@ -44,6 +77,13 @@ class Settings(BaseSettings):
     golden_fraction: float = Field(default=0.3, ge=0, lt=1, description="Share of label clusters reserved as golden")
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of clusters used to choose and calibrate"
+    )
+
+    keep_releases: int = Field(
+        default=5, ge=1, description="Releases a rollback can return to, and candidates that wait, whose documents stay"
+    )
+    vacuum_grace_hours: float = Field(
+        default=24, ge=0, description="Artifacts and training folders younger than this are never vacuumed"
     )
 
     policy: Policy = Field(default_factory=Policy, description="What a release must prove")

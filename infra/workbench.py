@@ -21,20 +21,23 @@ if TYPE_CHECKING:
     from infra.adapters.catalog.labels import CatalogLabels
     from infra.adapters.catalog.releases import CatalogReleases
     from infra.adapters.catalog.training import CatalogTrainings
-    from infra.adapters.embedded_index import EmbeddedIndex
     from infra.adapters.folder_artifacts import FolderArtifacts
-    from infra.adapters.minilm_embedder import MiniLmEmbedder
     from infra.adapters.transformers_chat import TransformersChat
     from infra.adapters.unstructured_parser import UnstructuredParser
     from tasks.answering import AnsweringBench
     from tasks.candidates import CandidateBench
     from tasks.core.answers import Answer
+    from tasks.core.document_catalog import RegisteredSource
+    from tasks.core.ports import Embedder, Reranker, Source, VectorIndex
     from tasks.core.releases import ReleaseManifest
     from tasks.documents import DocumentsBench
     from tasks.evaluation import EvaluationBench
     from tasks.labels import LabelBench
+    from tasks.probes import ProbeBench
     from tasks.releases import ReleaseBench
+    from tasks.retrieval import RetrievalBench
     from tasks.training import TrainingBench
+    from tasks.vacuum import VacuumBench
 
 _shown: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
@@ -60,6 +63,7 @@ class Workbench:
     def __init__(self, assistant: str, settings: Settings) -> None:
         self.assistant = assistant
         self.settings = settings
+        self._rerankers: dict[str, Reranker] = {}
 
     @property
     def home(self) -> Path:
@@ -116,11 +120,19 @@ class Workbench:
     # ── stores and models ────────────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
-    def index(self) -> EmbeddedIndex:
-        """The vector index."""
-        from infra.adapters.embedded_index import EmbeddedIndex
+    def index(self) -> VectorIndex:
+        """The vector index: Weaviate where one is named, else a file in home."""
+        if self.settings.weaviate_url is None:
+            from infra.adapters.embedded_index import EmbeddedIndex
 
-        return EmbeddedIndex(self.home / "index.sqlite")
+            return EmbeddedIndex(self.home / "index.sqlite")
+        from infra.adapters.weaviate_connection import WeaviateServer
+        from infra.adapters.weaviate_index import WeaviateIndex
+
+        where = WeaviateServer(
+            self.settings.weaviate_url, self.settings.weaviate_grpc_port, self.settings.weaviate_api_key
+        )
+        return WeaviateIndex(where, self.document_catalog.identity())
 
     @cached_property
     def artifacts(self) -> FolderArtifacts:
@@ -130,11 +142,41 @@ class Workbench:
         return FolderArtifacts(self.home / "artifacts")
 
     @cached_property
-    def embedder(self) -> MiniLmEmbedder:
-        """The packaged MiniLM."""
-        from infra.adapters.minilm_embedder import MiniLmEmbedder
+    def embedder(self) -> Embedder:
+        """The packaged MiniLM, or the one that the settings name."""
+        from infra.adapters.open_embedder import open_embedder
 
-        return MiniLmEmbedder(self.settings.torch_threads)
+        return open_embedder(
+            self.settings.embedder,
+            threads=self.settings.torch_threads,
+            openai_base_url=self.settings.openai_base_url,
+            openai_api_key=self.settings.openai_api_key,
+            dimensions=self.settings.embedding_dimensions,
+            usd_per_million_tokens=self.settings.embedding_usd_per_million_tokens,
+            tokenizer=self.settings.embedding_tokenizer,
+            query_prompt=self.settings.embedding_query_prompt,
+            passage_prompt=self.settings.embedding_passage_prompt,
+        )
+
+    def reranker(self, name: str) -> Reranker:
+        """A cross-encoder by name or folder, loaded at first use and kept."""
+        from infra.adapters.cross_encoder import CrossEncoderReranker
+
+        if name not in self._rerankers:
+            self._rerankers[name] = CrossEncoderReranker(name, threads=self.settings.torch_threads)
+        return self._rerankers[name]
+
+    def open_source(self, registered: RegisteredSource) -> Source:
+        """Where a source's documents come from; nothing is fetched before its files are asked for."""
+        from infra.adapters.open_source import open_source
+
+        return open_source(
+            registered.uri,
+            include=registered.include,
+            exclude=registered.exclude,
+            cache_folder=self.home / "repositories",
+            s3_endpoint_url=self.settings.s3_endpoint_url,
+        )
 
     @cached_property
     def base_model(self) -> BaseModel:
@@ -160,6 +202,7 @@ class Workbench:
             memory_mib=self.settings.parse_memory_mib,
             max_document_mib=self.settings.max_document_mib,
             max_characters=self.settings.max_document_characters,
+            processes=self.settings.parse_processes or None,
         )
 
     # ── what the steps take ──────────────────────────────────────────────────────────────────────────────────────────
@@ -169,7 +212,6 @@ class Workbench:
         """For tasks.documents and tasks.snapshots."""
         from infra.adapters.catalog.document_cache import CatalogDocumentCache
         from infra.adapters.catalog.leases import CatalogLeases
-        from infra.adapters.folder_source import FolderSource
         from tasks.documents import DocumentsBench
 
         return DocumentsBench(
@@ -180,7 +222,7 @@ class Workbench:
             index=self.index,
             parser=self.parser,
             embedder=self.embedder,
-            open_source=FolderSource,
+            open_source=self.open_source,
             max_delete_fraction=self.settings.max_delete_fraction,
             lease_seconds=max(120.0, 2 * self.settings.parse_timeout_seconds),
         )
@@ -196,8 +238,7 @@ class Workbench:
             assistant=self.assistant,
             labels=self.label_catalog,
             trainings=self.trainings,
-            embedder=self.embedder,
-            index=self.index,
+            retrieval=self.retrieval,
             trainer=trainer,
             workdir=self.home / "trainings",
             threshold=self.settings.retrain_threshold,
@@ -215,12 +256,19 @@ class Workbench:
         return LabelBench(self.assistant, self.label_catalog, policy, self.settings.retrain_threshold)
 
     @cached_property
+    def retrieval(self) -> RetrievalBench:
+        """For tasks.retrieval."""
+        from tasks.retrieval import RetrievalBench
+
+        return RetrievalBench(self.assistant, self.index, self.document_catalog, self.embedder, self.reranker)
+
+    @cached_property
     def answering(self) -> AnsweringBench:
         """For tasks.answering."""
         from infra.adapters.catalog.completions import CatalogCompletions
         from tasks.answering import AnsweringBench
 
-        return AnsweringBench(self.index, self.embedder, self.chat, CatalogCompletions(self.engine))
+        return AnsweringBench(self.retrieval, self.chat, CatalogCompletions(self.engine))
 
     @cached_property
     def candidates(self) -> CandidateBench:
@@ -232,9 +280,9 @@ class Workbench:
             documents=self.document_catalog,
             releases=self.releases,
             labels=self.label_catalog,
-            embedder=self.embedder,
-            index=self.index,
+            retrieval=self.retrieval,
             chat=self.chat,
+            wished=self.settings.retrieval,
         )
 
     @cached_property
@@ -269,6 +317,38 @@ class Workbench:
             log=self.evaluations,
         )
 
+    @cached_property
+    def probes(self) -> ProbeBench:
+        """For tasks.probes."""
+        from infra.adapters.catalog.probes import CatalogProbes
+        from tasks.probes import ProbeBench
+
+        return ProbeBench(
+            assistant=self.assistant,
+            releases=self.releases,
+            documents=self.document_catalog,
+            labels=self.label_catalog,
+            probes=CatalogProbes(self.engine),
+            retrieval=self.retrieval,
+            keep_releases=self.settings.keep_releases,
+        )
+
+    @cached_property
+    def vacuum(self) -> VacuumBench:
+        """For tasks.vacuum."""
+        from infra.adapters.catalog.retention import CatalogRetention
+        from infra.adapters.leftover_folders import LeftoverFolders
+        from tasks.vacuum import VacuumBench
+
+        grace = self.settings.vacuum_grace_hours * 3600
+        return VacuumBench(
+            documents=self.documents,
+            releases=self.releases,
+            retention=CatalogRetention(self.engine),
+            leftovers=LeftoverFolders(self.home / "artifacts", self.home / "trainings", grace),
+            keep_releases=self.settings.keep_releases,
+        )
+
     def _ask(
         self, questions: Sequence[str], manifest: ReleaseManifest, *, progress: Progress | None = None
     ) -> list[Answer]:
@@ -284,9 +364,11 @@ class Workbench:
         return golden.id if golden else None
 
     def close(self) -> None:
-        """Stops the parsing process, if one was started."""
-        if "parser" in self.__dict__:
-            self.parser.close()
+        """Stops the parsing processes and closes the index's connection, where they were opened."""
+        for name in ("parser", "index"):
+            close = getattr(self.__dict__.get(name), "close", None)
+            if close is not None:
+                close()
 
 
 def open_workbench(assistant: str, settings: Settings | None = None) -> Workbench:

@@ -7,26 +7,32 @@ cache, and what it wrote is under a lease.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tasks.core.changes import check_deletions, vanished, what_changed
 from tasks.core.chunking import ChunkSettings, cut
 from tasks.core.document_catalog import (
+    Bytes,
     DocumentCache,
     DocumentCatalog,
     Lease,
     Leases,
     Quarantined,
+    RegisteredSource,
+    counted,
     unread,
 )
-from tasks.core.documents import Element, Hit, Snapshot
+from tasks.core.documents import Element, Snapshot
 from tasks.core.errors import NotFound, UsageError
 from tasks.core.fingerprints import collection_name, content_hash, pipeline_fingerprint
 from tasks.core.ingestion import Draft, Plan, ReadDocument, Scan, ScannedFile, draft_of
 from tasks.core.ports import Embedder, Parser, Progress, Source, Unparsable, VectorIndex
-from tasks.core.releases import RetrievalSettings
+
+READ_PORTION = 200  # documents whose cached elements are looked up, and held in memory, together
+KEEP_SECONDS = 1.0  # of parsing between two commits: the most that a kill can cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class DocumentsBench:
     index: VectorIndex
     parser: Parser
     embedder: Embedder
-    open_source: Callable[[str], Source]
+    open_source: Callable[[RegisteredSource], Source]
     max_delete_fraction: float = 0.2
     lease_seconds: float = 120
     chunking: ChunkSettings = field(default_factory=ChunkSettings)
@@ -105,7 +111,7 @@ def plan(
     readable = {file.document: file.content_hash for file in found.files if file.document not in refused}
     seen = readable | {uri: digest for uri, digest in live_here.items() if uri in refused}
     if not seen and not live_here:
-        _refuse_empty(found)
+        _refuse_empty(bench, found)
     changes = what_changed(live_here, seen)
     limit = bench.max_delete_fraction if max_delete_fraction is None else max_delete_fraction
     check_deletions(len(vanished(live_here, seen, changes)), len(live_here), limit)
@@ -130,16 +136,17 @@ def _held_back(bench: DocumentsBench, found: Scan, retry_quarantined: bool) -> t
         return found.refused
     hashes = {file.document: file.content_hash for file in found.files}
     known = bench.catalog.quarantined(bench.assistant)
-    again = (q for q in known if q.parser == bench.refusal_key and hashes.get(q.uri) == q.content_hash)
-    return (*found.refused, *again)
+    same = (q for q in known if q.parser == bench.refusal_key and hashes.get(q.uri) == q.content_hash)
+    now = time.time()
+    return (*found.refused, *(q for q in same if q.retry_at is None or now < q.retry_at))
 
 
-def _refuse_empty(found: Scan) -> None:
+def _refuse_empty(bench: DocumentsBench, found: Scan) -> None:
     where = ", ".join(source.uri for source in found.sources)
     reasons = "".join(f"\n  {q.uri}: {q.reason}" for q in found.refused[:10])
     raise UsageError(
         f"There are no readable documents in {where} ({found.skipped:,} files of other kinds, {len(found.refused):,} "
-        f"refused). Readable are .md .html .docx .txt .pdf .csv .pptx .xlsx.{reasons}",
+        f"refused). Readable are {' '.join(bench.parser.readable)}.{reasons}",
         skipped=found.skipped,
         refused=len(found.refused),
     )
@@ -154,46 +161,94 @@ def read(bench: DocumentsBench, todo: Plan, lease: Lease | None = None, progress
     Writes nothing but the cache of parsed elements, document by document. A plan needs no lease.
     """
     keep_lease = LeaseRenewal(bench, lease)
-    opened = {source.name: bench.open_source(source.uri) for source in todo.scan.sources}
+    tries = {(q.uri, q.content_hash): q.tries for q in bench.catalog.quarantined(bench.assistant)}
     documents: list[ReadDocument] = []
     unreadable: list[Quarantined] = []
-    for done, file in enumerate(todo.to_read, start=1):
+    for done, result in enumerate(_results(bench, todo), start=1):
         keep_lease()
-        result = _read_one(bench, opened[file.source], file)
         if isinstance(result, Quarantined):
-            unreadable.append(result)
+            unreadable.append(counted(result, tries.get((result.uri, result.content_hash), 0)))
         else:
             documents.append(result)
         if progress:
             progress("read", done, len(todo.to_read))
     draft = draft_of(todo, tuple(documents), tuple(unreadable))
     if todo.before is None and not draft.documents:
-        _refuse_empty(replace(todo.scan, refused=draft.quarantined))
+        _refuse_empty(bench, replace(todo.scan, refused=draft.quarantined))
     return draft
 
 
-def _read_one(bench: DocumentsBench, source: Source, file: ScannedFile) -> ReadDocument | Quarantined:
-    digest = file.content_hash
-    elements: tuple[Element, ...] | Unparsable | None
-    elements = bench.cache.elements(digest, bench.parser.fingerprint, file.kind)
-    if elements is None:
-        try:
-            data = source.read(file.path)
-        except NotFound as error:
-            return unread(file.document, file.source, bench.refusal_key, error.message)
-        digest = content_hash(data)  # what is parsed now counts, should the file have changed since the scan
-        elements = _parsed(bench, file, digest, data)
-    if isinstance(elements, Unparsable):
-        return Quarantined(file.document, file.source, digest, bench.refusal_key, elements.reason)
+def _results(bench: DocumentsBench, todo: Plan) -> Iterator[ReadDocument | Quarantined]:
+    """One result per file, portion by portion; those first that were parsed once before."""
+    for start in range(0, len(todo.to_read), READ_PORTION):
+        portion = todo.to_read[start : start + READ_PORTION]
+        known = bench.cache.elements([_bytes(file) for file in portion], bench.parser.fingerprint)
+        for file in portion:
+            if _bytes(file) in known:
+                yield _cut(bench, file, file.content_hash, known[_bytes(file)])
+        yield from _parse(bench, todo, [file for file in portion if _bytes(file) not in known])
+
+
+def _bytes(file: ScannedFile) -> Bytes:
+    return Bytes(file.content_hash, file.kind)
+
+
+def _parse(bench: DocumentsBench, todo: Plan, files: Sequence[ScannedFile]) -> Iterator[ReadDocument | Quarantined]:
+    """The parser reads ahead: while one document is cut here, it works on the next ones."""
+    handed: deque[tuple[ScannedFile, str]] = deque()
+    lost: list[Quarantined] = []
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for file in files:
+            try:
+                data = todo.scan.opened[file.source].read(file.path)
+            except NotFound as error:
+                lost.append(unread(file.document, file.source, bench.refusal_key, error.message))
+                continue
+            handed.append((file, content_hash(data)))  # what is parsed now counts, should it have changed since
+            yield file.path, data
+
+    parsed = ParsedSoFar(bench)
+    for result in bench.parser.parse(contents()):
+        file, digest = handed.popleft()
+        if isinstance(result, Unparsable):
+            yield _refused(bench, file, digest, result)
+        else:
+            parsed.add(Bytes(digest, file.kind), result.elements)
+            yield _cut(bench, file, digest, result.elements)
+    parsed.keep()
+    yield from lost
+
+
+class ParsedSoFar:
+    """Elements on their way into the cache, once a second: a commit for every document would cost more than parsing."""
+
+    def __init__(self, bench: DocumentsBench) -> None:
+        self._bench = bench
+        self._waiting: dict[Bytes, tuple[Element, ...]] = {}
+        self._kept = time.monotonic()
+
+    def add(self, what: Bytes, elements: tuple[Element, ...]) -> None:
+        """Remembers it now or soon."""
+        self._waiting[what] = elements
+        if time.monotonic() - self._kept > KEEP_SECONDS:
+            self.keep()
+
+    def keep(self) -> None:
+        """Remembers all of it now."""
+        if self._waiting:
+            self._bench.cache.keep_elements(self._waiting, self._bench.parser.fingerprint)
+        self._waiting = {}
+        self._kept = time.monotonic()
+
+
+def _refused(bench: DocumentsBench, file: ScannedFile, digest: str, why: Unparsable) -> Quarantined:
+    retry_at = time.time() if why.transient else None
+    return Quarantined(file.document, file.source, digest, bench.refusal_key, why.reason, retry_at=retry_at)
+
+
+def _cut(bench: DocumentsBench, file: ScannedFile, digest: str, elements: tuple[Element, ...]) -> ReadDocument:
     return ReadDocument(file.document, file.source, digest, cut(file.document, elements, bench.chunking))
-
-
-def _parsed(bench: DocumentsBench, file: ScannedFile, digest: str, data: bytes) -> tuple[Element, ...] | Unparsable:
-    (result,) = bench.parser.parse([(file.path, data)])
-    if isinstance(result, Unparsable):
-        return result
-    bench.cache.keep_elements(digest, bench.parser.fingerprint, file.kind, result.elements)
-    return result.elements
 
 
 # ── reading what is published ────────────────────────────────────────────────────────────────────────────────────────
@@ -206,11 +261,3 @@ def published_snapshot(bench: DocumentsBench, number: int | None = None) -> Snap
         which = "snapshot" if number is None else f"published snapshot {number}"
         raise NotFound(f"Assistant {bench.assistant} has no {which} yet. Make one: `ratchet ingest PATH`.")
     return snapshot
-
-
-def search(
-    index: VectorIndex, embedder: Embedder, collection: str, snapshot: int, text: str, settings: RetrievalSettings
-) -> list[Hit]:
-    """The best chunks of a published snapshot for a text, best first."""
-    (vector,) = embedder.embed([text])
-    return index.search(collection, snapshot, text, vector, settings)

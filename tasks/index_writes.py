@@ -1,4 +1,4 @@
-"""Every write to the vector index, confirmed object by object, and the repair of an index that lost some.
+"""Every write to the vector index, confirmed object by object, and the refilling of an index that lost some.
 
 A write counts when the store confirmed that very object; what the index holds is read back before it is published.
 """
@@ -7,103 +7,105 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.core.changes import Turnover
 from tasks.core.document_catalog import ChunkLife, Lease
-from tasks.core.documents import Chunk, IndexEntry, Snapshot
+from tasks.core.documents import IndexedLife, Snapshot
 from tasks.core.errors import IndexIncomplete, IntegrityFailure
-from tasks.core.fingerprints import vector_key
-from tasks.core.ingestion import Plan
 from tasks.core.ports import Progress
 from tasks.documents import DocumentsBench, LeaseRenewal
 
-WRITE_BATCH = 500  # chunks in one write
+WRITE_BATCH = 500  # lives in one write
+TRIES = 5  # of what a store did not confirm: a store that loses one in twenty keeps all of a batch in four
 
 
-def insert_confirmed(
+def put_confirmed(
     bench: DocumentsBench,
     collection: str,
-    snapshot: int,
-    born: Sequence[Chunk],
+    what: str,
+    lives: Sequence[ChunkLife],
     lease: Lease,
     progress: Progress | None = None,
 ) -> None:
-    """Writes births in batches. Raises IndexIncomplete unless the store confirms each, LeaseLost when overtaken."""
+    """Writes lives in batches, again what was not confirmed. Raises IndexIncomplete and LeaseLost."""
     keep_lease = LeaseRenewal(bench, lease)
-    for start in range(0, len(born), WRITE_BATCH):
+    for start in range(0, len(lives), WRITE_BATCH):
         keep_lease()
-        batch = born[start : start + WRITE_BATCH]
-        confirmed = bench.index.insert(collection, snapshot, _with_vectors(bench, batch), lease.token)
-        _check_confirmed("births", confirmed, len(batch))
+        batch = lives[start : start + WRITE_BATCH]
+        _put(bench, collection, what, _with_vectors(bench, batch), lease)
         if progress:
-            progress("write", start + len(batch), len(born))
+            progress(f"write {what}", start + len(batch), len(lives))
 
 
-def bury_confirmed(bench: DocumentsBench, collection: str, snapshot: int, dead: Sequence[str], lease: Lease) -> None:
-    """Marks deaths in batches, as carefully as births."""
-    keep_lease = LeaseRenewal(bench, lease)
-    for start in range(0, len(dead), WRITE_BATCH):
-        keep_lease()
-        batch = dead[start : start + WRITE_BATCH]
-        _check_confirmed("deaths", bench.index.bury(collection, snapshot, batch, lease.token), len(batch))
-
-
-def _with_vectors(bench: DocumentsBench, chunks: Sequence[Chunk]) -> list[IndexEntry]:
-    keys = [vector_key(bench.embedder.fingerprint, chunk.embedded_text) for chunk in chunks]
-    vectors = bench.cache.vectors(sorted(set(keys)))
-    lost = [chunk.document for chunk, key in zip(chunks, keys, strict=True) if key not in vectors]
+def _with_vectors(bench: DocumentsBench, lives: Sequence[ChunkLife]) -> list[IndexedLife]:
+    vectors = bench.cache.vectors(sorted({life.vector_key for life in lives}))
+    lost = sorted({life.chunk.document for life in lives if life.vector_key not in vectors})
     if lost:
         raise IntegrityFailure(
-            f"The catalog has no vector for {len(lost):,} chunks, such as one of {lost[0]}. "
+            f"The catalog has no vector for chunks of {len(lost):,} documents, such as {lost[0]}. "
             "Its table of vectors is not as Ratchet left it; restore the catalog from a backup.",
-            documents=sorted(set(lost)),
+            documents=lost,
         )
-    return [IndexEntry(chunk, vectors[key]) for chunk, key in zip(chunks, keys, strict=True)]
+    return [IndexedLife(life.chunk, vectors[life.vector_key], life.born, life.died) for life in lives]
 
 
-def _check_confirmed(what: str, confirmed: int, sent: int) -> None:
-    if confirmed != sent:
+def _put(bench: DocumentsBench, collection: str, what: str, lives: Sequence[IndexedLife], lease: Lease) -> None:
+    left = lives
+    for _ in range(TRIES):
+        left = bench.index.put(collection, left, lease.token)
+        if not left:
+            return
+    raise IndexIncomplete(
+        f"The index did not confirm {len(left):,} of {len(lives):,} {what} in {TRIES} tries, such as one of "
+        f"{left[0].chunk.document}. Nothing was published; look at the index's own log, then run again.",
+        confirmed=len(lives) - len(left),
+        sent=len(lives),
+    )
+
+
+def verify(bench: DocumentsBench, snapshot: Snapshot, written: Turnover) -> None:
+    """Reads back what was born and what died at a snapshot, and how many chunks it holds. Raises IndexIncomplete."""
+    held = bench.index.turnover(snapshot.collection, snapshot.number)
+    _check_same("births", set(held.births), set(written.births), snapshot)
+    _check_same("deaths", set(held.deaths), set(written.deaths), snapshot)
+    alive = bench.index.count(snapshot.collection, snapshot.number)
+    if alive != snapshot.chunks:
         raise IndexIncomplete(
-            f"The index confirmed {confirmed:,} of {sent:,} {what}. Nothing was published; run again.",
-            confirmed=confirmed,
-            sent=sent,
+            f"The index holds {alive:,} chunks for snapshot {snapshot.number}, and should hold {snapshot.chunks:,}. "
+            "Nothing was published. Run again: the index is then refilled from the catalog.",
+            held=alive,
+            wanted=snapshot.chunks,
         )
 
 
-def mend(bench: DocumentsBench, plan: Plan, lease: Lease) -> None:
-    """Gives an index that lost what is published every chunk back, with its lives, from the catalog and the cache.
-
-    Writes nothing to an index that is whole. A collection of another embedder is left to the rebuild.
-    """
-    before = plan.before
-    if before is None or before.collection != plan.collection:
-        return
-    promised = bench.catalog.chunk_keys(bench.assistant, before.number)
-    if bench.index.chunk_ids(before.collection, before.number) == set(promised):
-        return
-    bench.index.fence(before.collection, lease.token)
-    bench.index.undo(before.collection, 0, lease.token)
-    lives = [life for life in bench.catalog.chunk_lives(bench.assistant) if _is_of(bench, life)]
-    for number in sorted({life.born for life in lives} | {life.died for life in lives if life.died is not None}):
-        dead = [life.chunk.id for life in lives if life.died == number]
-        born = [life.chunk for life in lives if life.born == number]
-        bury_confirmed(bench, before.collection, number, dead, lease)
-        insert_confirmed(bench, before.collection, number, born, lease)
-    verify(bench, before, frozenset(promised))
-
-
-def _is_of(bench: DocumentsBench, life: ChunkLife) -> bool:
-    """Whether this life was lived in the collection of the present embedder."""
-    return life.vector_key == vector_key(bench.embedder.fingerprint, life.chunk.embedded_text)
-
-
-def verify(bench: DocumentsBench, snapshot: Snapshot, wanted: frozenset[str]) -> None:
-    """Reads back which chunks the index holds. Raises IndexIncomplete unless they are exactly `wanted`."""
-    held = bench.index.chunk_ids(snapshot.collection, snapshot.number)
+def _check_same(what: str, held: set[str], wanted: set[str], snapshot: Snapshot) -> None:
     if held != wanted:
         missing, surplus = sorted(wanted - held), sorted(held - wanted)
         raise IndexIncomplete(
-            f"The index holds {len(held):,} chunks for snapshot {snapshot.number}, and should hold {len(wanted):,}: "
+            f"The index holds {len(held):,} {what} of snapshot {snapshot.number}, and should hold {len(wanted):,}: "
             f"{len(missing):,} are missing, {len(surplus):,} should not be there (such as {(missing + surplus)[0]}). "
             "Nothing was published. Run again; if it stays so, the index's storage loses writes.",
             missing=len(missing),
             surplus=len(surplus),
         )
+
+
+def restore(bench: DocumentsBench, before: Snapshot | None, lease: Lease, progress: Progress | None = None) -> None:
+    """Refills the newest snapshot's collection from the catalog when the index lost chunks or is another one.
+
+    No text is embedded again. Cheap when nothing is wrong: a stamp and a count are read.
+    """
+    if before is None:
+        return
+    is_ours = bench.index.stamp(before.collection) == bench.catalog.identity()
+    if not is_ours or bench.index.count(before.collection, before.number) != before.chunks:
+        refill(bench, before.collection, lease, progress)
+        promised = set(bench.catalog.chunk_keys(bench.assistant, before.number))
+        _check_same("chunks", bench.index.chunk_ids(before.collection, before.number), promised, before)
+
+
+def refill(bench: DocumentsBench, collection: str, lease: Lease, progress: Progress | None = None) -> None:
+    """Makes a collection hold exactly the lives that the catalog knows of it, from the vectors that are cached."""
+    lives = bench.catalog.chunk_lives(bench.assistant, collection)
+    bench.index.claim(collection, bench.catalog.identity(), lease.token)
+    bench.index.undo(collection, 0, lease.token)
+    put_confirmed(bench, collection, "lives", lives, lease, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,7 +85,11 @@ def check_bundle(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
 
 
 def check_snapshot(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
-    """The snapshot is published, is the recorded one, and the index holds exactly its chunks."""
+    """The snapshot is published, is the recorded one, and the index holds exactly its chunks.
+
+    Raises IndexIncomplete, and NotFound when vacuum reclaimed it.
+    """
+    refuse_reclaimed(bench.releases, bench.documents, manifest)
     pinned = manifest.snapshot
     snapshot = bench.documents.published(manifest.assistant, pinned.number)
     if snapshot is None:
@@ -107,6 +111,23 @@ def check_snapshot(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
             missing=len(wanted - held),
             unexpected=len(held - wanted),
         )
+
+
+def refuse_reclaimed(releases: ReleaseCatalog, documents: DocumentCatalog, manifest: ReleaseManifest) -> None:
+    """Raises NotFound when the documents a release answers from were reclaimed, naming the releases that remain."""
+    number = manifest.snapshot.number
+    reclaimed = documents.reclaimed(manifest.assistant)
+    if number not in reclaimed:
+        return
+    rows = releases.releases(manifest.assistant)
+    kept = [row.id for row in rows if row.manifest.snapshot.number not in reclaimed]
+    raise NotFound(
+        f"Release {manifest.id} cannot answer any more: its snapshot {number} was reclaimed by vacuum on "
+        f"{reclaimed[number][:10]}. Releases kept: {', '.join(kept) or 'none'}.",
+        release=manifest.id,
+        snapshot=number,
+        reclaimed_at=reclaimed[number],
+    )
 
 
 def promote(
@@ -191,14 +212,24 @@ def roll_back(bench: ReleaseBench, *, to: str | None, who: str, reason: str) -> 
     return moved
 
 
-def states(rows: Sequence[ReleaseRow], standing: Standing, history: Sequence[Promotion]) -> dict[str, str]:
-    """One word per release: current, retired, rolled-back or candidate."""
+def states(
+    rows: Sequence[ReleaseRow],
+    standing: Standing,
+    history: Sequence[Promotion],
+    reclaimed: Collection[int] = (),
+) -> dict[str, str]:
+    """One word per release: current, reclaimed, retired, rolled-back or candidate.
+
+    reclaimed: snapshots that vacuum deleted.
+    """
     served = {p.release for p in history}
     left = {p.previous for p in history if p.kind == "rollback"}
     words: dict[str, str] = {}
     for row in rows:
         if row.id == standing.release:
             words[row.id] = "current"
+        elif row.manifest.snapshot.number in reclaimed:
+            words[row.id] = "reclaimed"
         elif row.id in left:
             words[row.id] = "rolled-back"
         else:

@@ -1,19 +1,23 @@
-"""Steps from the draft of a snapshot to the published one: embed, build, publish."""
+"""Steps from the draft of a snapshot to the published one: embed, build, publish.
+
+What they do after the scan grows with what changed, not with what there is: only changed documents are looked at.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
-from tasks.core.changes import Turnover, turnover
-from tasks.core.document_catalog import Accounts, Lease, Publication
+from tasks.core.changes import Turnover
+from tasks.core.document_catalog import Accounts, ChunkLife, Lease, Publication
 from tasks.core.documents import Chunk, Snapshot
 from tasks.core.fingerprints import vector_key
 from tasks.core.ingestion import Built, Draft, Embedded, IngestReport, report_on
 from tasks.core.ports import Progress
 from tasks.documents import DocumentsBench, LeaseRenewal
-from tasks.index_writes import bury_confirmed, insert_confirmed, mend, verify
+from tasks.index_writes import put_confirmed, refill, restore, verify
 
 EMBED_BATCH = 64  # texts between two commits: the most that a kill can cost
 
@@ -37,14 +41,19 @@ def embed(bench: DocumentsBench, draft: Draft, lease: Lease, progress: Progress 
         done += len(batch)
         if progress:
             progress("embed", done, len(missing))
-    return Embedded(draft, done)
+    return _counted(bench, draft, missing)
 
 
 def predict(bench: DocumentsBench, draft: Draft) -> IngestReport:
     """What embed, build and publish would do with this draft. Does not write."""
-    embedded = Embedded(draft, len(_texts_without_vector(bench, draft)))
-    change = _chunk_turnover(bench, draft)
-    return _report(bench, embedded, change, is_plan=True)
+    embedded = _counted(bench, draft, _texts_without_vector(bench, draft))
+    return _report(bench, embedded, _turnover(bench, draft), is_plan=True)
+
+
+def _counted(bench: DocumentsBench, draft: Draft, texts: Mapping[str, str]) -> Embedded:
+    tokens = bench.embedder.count_tokens([texts[key] for key in sorted(texts)])
+    cost = tokens * bench.embedder.usd_per_million_tokens / 1_000_000
+    return Embedded(draft, len(texts), tokens, bench.embedder.counts_tokens_exactly, cost)
 
 
 def _texts_without_vector(bench: DocumentsBench, draft: Draft) -> dict[str, str]:
@@ -63,21 +72,23 @@ def _all_chunks(bench: DocumentsBench, draft: Draft) -> Mapping[str, Chunk]:
     """Every chunk of the next snapshot, with its text."""
     before = draft.plan.before
     kept = bench.catalog.chunks(bench.assistant, before.number) if before else {}
-    wanted = draft.chunk_ids
-    return {chunk_id: chunk for chunk_id, chunk in {**kept, **draft.chunks_read}.items() if chunk_id in wanted}
+    died = set(draft.died)
+    staying = {chunk_id: chunk for chunk_id, chunk in kept.items() if chunk.document not in died}
+    return {**staying, **draft.chunks_read}
 
 
-def _chunk_turnover(bench: DocumentsBench, draft: Draft) -> Turnover:
-    """Births and deaths as the catalog will record them."""
+def _turnover(bench: DocumentsBench, draft: Draft) -> Turnover:
+    """The chunks to be born and to die, in the catalog. A new embedder's vectors are a new life for every chunk."""
+    before = draft.plan.before
     if not draft.is_new:
         return Turnover((), ())
-    before = draft.plan.before
-    held = bench.catalog.chunk_keys(bench.assistant, before.number) if before else {}
-    kept = {chunk_id: held[chunk_id] for chunk_id in draft.chunk_ids if chunk_id in held}
-    embedded = {
-        chunk.id: vector_key(bench.embedder.fingerprint, chunk.embedded_text) for chunk in _to_embed(bench, draft)
-    }
-    return turnover(held, kept | embedded)
+    if before is not None and draft.plan.re_embeds:
+        held = bench.catalog.chunk_keys(bench.assistant, before.number)
+        return Turnover(tuple(sorted(_all_chunks(bench, draft))), tuple(sorted(held)))
+    was = bench.catalog.reading_order(bench.assistant, before.number, draft.died) if before else {}
+    dying = {chunk_id for chunk_ids in was.values() for chunk_id in chunk_ids}
+    living = {chunk_id for born in draft.born for chunk_id in born.chunk_ids}
+    return Turnover(tuple(sorted(living - dying)), tuple(sorted(dying - living)))
 
 
 # ── the index ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,22 +97,24 @@ def _chunk_turnover(bench: DocumentsBench, draft: Draft) -> Turnover:
 def build(bench: DocumentsBench, embedded: Embedded, lease: Lease, progress: Progress | None = None) -> Built:
     """Makes the index hold the next snapshot, unseen, and reads it back. Nothing changed: writes nothing.
 
-    What an earlier run left unfinished is undone first, births and deaths. Raises IndexIncomplete when the store does
-    not hold exactly the snapshot's chunks.
+    What an earlier run left unfinished is undone first, births and deaths; an index that lost chunks, or is another
+    one, is refilled from the catalog. Raises IndexIncomplete when the store does not hold what it was given.
     """
     abandon(bench, lease)
     draft = embedded.draft
-    mend(bench, draft.plan, lease)
+    restore(bench, draft.plan.before, lease, progress)
     if not draft.is_new:
         return Built(embedded, None)
     publication = _publication(bench, draft)
     snapshot = publication.snapshot
     bench.catalog.begin(snapshot, lease)
-    bench.index.fence(snapshot.collection, lease.token)
+    if draft.plan.re_embeds:  # the embedder of long ago may be back: what its collection holds is what it held then
+        refill(bench, snapshot.collection, lease, progress)
+    else:
+        bench.index.claim(snapshot.collection, bench.catalog.identity(), lease.token)
     # Chunks that nobody recorded can be there as well: from a catalog that was restored, or from a run of long ago.
     bench.index.undo(snapshot.collection, snapshot.number, lease.token)
-    _write(bench, draft, snapshot, lease, progress)
-    verify(bench, snapshot, draft.chunk_ids)
+    _write(bench, publication, lease, progress)
     return Built(embedded, publication)
 
 
@@ -109,20 +122,30 @@ def abandon(bench: DocumentsBench, lease: Lease) -> None:
     """Undoes what a run left unfinished, if one did: the index first, so that the record outlives what it is about."""
     leftover = bench.catalog.unfinished(bench.assistant)
     if leftover is not None:
-        bench.index.fence(leftover.collection, lease.token)
-        bench.index.undo(leftover.collection, leftover.number, lease.token)
+        if bench.index.stamp(leftover.collection) == bench.catalog.identity():
+            bench.index.claim(leftover.collection, bench.catalog.identity(), lease.token)
+            bench.index.undo(leftover.collection, leftover.number, lease.token)
         bench.catalog.abandon(leftover, lease)
 
 
-def _write(bench: DocumentsBench, draft: Draft, snapshot: Snapshot, lease: Lease, progress: Progress | None) -> None:
-    held = bench.index.chunk_ids(snapshot.collection, snapshot.number)
-    change = turnover(dict.fromkeys(held, ""), dict.fromkeys(draft.chunk_ids, ""))
-    chunks = draft.chunks_read
-    if any(chunk_id not in chunks for chunk_id in change.births):
-        chunks = _all_chunks(bench, draft)
-    born = [chunks[chunk_id] for chunk_id in change.births]
-    insert_confirmed(bench, snapshot.collection, snapshot.number, born, lease, progress)
-    bury_confirmed(bench, snapshot.collection, snapshot.number, change.deaths, lease)
+def _write(bench: DocumentsBench, publication: Publication, lease: Lease, progress: Progress | None) -> None:
+    snapshot = publication.snapshot
+    born = [ChunkLife(chunk, key, snapshot.number, None) for chunk, key in publication.chunks_born]
+    dead = _deaths_in_index(bench, publication)
+    put_confirmed(bench, snapshot.collection, "births", born, lease, progress)
+    put_confirmed(bench, snapshot.collection, "deaths", dead, lease, progress)
+    written = Turnover(tuple(sorted(c.id for c, _ in publication.chunks_born)), tuple(life.chunk.id for life in dead))
+    verify(bench, snapshot, written)
+
+
+def _deaths_in_index(bench: DocumentsBench, publication: Publication) -> list[ChunkLife]:
+    """The lives that end with this snapshot, in its own collection: those of another embedder's end with it."""
+    number = publication.snapshot.number
+    before = bench.catalog.published(bench.assistant)
+    if before is None or before.collection != publication.snapshot.collection:
+        return []
+    lives = bench.catalog.living(bench.assistant, before.number, publication.chunks_died)
+    return [replace(life, died=number) for life in lives]
 
 
 # ── the moment it becomes visible ────────────────────────────────────────────────────────────────────────────────────
@@ -143,9 +166,8 @@ def publish(bench: DocumentsBench, built: Built, lease: Lease) -> IngestReport:
 
 
 def _publication(bench: DocumentsBench, draft: Draft) -> Publication:
-    change = _chunk_turnover(bench, draft)
-    chunks = draft.chunks_read if not draft.plan.re_embeds else _all_chunks(bench, draft)
-    was, becomes = set(draft.plan.live), set(draft.documents)
+    change = _turnover(bench, draft)
+    chunks = _all_chunks(bench, draft) if draft.plan.re_embeds else draft.chunks_read
     return Publication(
         snapshot=Snapshot(
             assistant=bench.assistant,
@@ -154,11 +176,11 @@ def _publication(bench: DocumentsBench, draft: Draft) -> Publication:
             manifest_hash=draft.manifest_hash,
             pipeline=draft.plan.pipeline,
             collection=draft.plan.collection,
-            documents=len(draft.documents),
-            chunks=len(draft.chunk_ids),
+            documents=draft.documents,
+            chunks=draft.chunks,
         ),
-        born=tuple(document for document in draft.documents if document not in was),
-        died=tuple(document.uri for document in draft.plan.live if document not in becomes),
+        born=draft.born,
+        died=draft.died,
         chunks_born=tuple(
             (chunks[chunk_id], vector_key(bench.embedder.fingerprint, chunks[chunk_id].embedded_text))
             for chunk_id in change.births
@@ -170,7 +192,7 @@ def _publication(bench: DocumentsBench, draft: Draft) -> Publication:
 
 def _accounts(bench: DocumentsBench, draft: Draft) -> Accounts:
     scanned = draft.plan.scan
-    return Accounts(bench.assistant, scanned.sources, draft.quarantined, scanned.hints)
+    return Accounts(bench.assistant, scanned.sources, draft.quarantined, scanned.hints, scanned.stale_hints)
 
 
 def _report(bench: DocumentsBench, embedded: Embedded, change: Turnover, *, is_plan: bool) -> IngestReport:

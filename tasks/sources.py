@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePath
 
 from tasks.core.document_catalog import FIRST_SOURCE, Hint, Quarantined, RegisteredSource, unread
@@ -20,12 +21,18 @@ from tasks.documents import DocumentsBench
 
 
 def resolve_sources(
-    bench: DocumentsBench, location: str | None = None, name: str | None = None
+    bench: DocumentsBench,
+    location: str | None = None,
+    name: str | None = None,
+    *,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
 ) -> tuple[RegisteredSource, ...]:
     """The sources to ingest; nothing is registered before something is published.
 
     No location: all registered ones. A location that is known: that one. An unknown one: an additional source, or,
     with the name of a registered source, the new place of that one. After a change of the pipeline always all of them.
+    include, exclude: globs from now on; None leaves those that are registered.
     """
     known = bench.catalog.sources(bench.assistant)
     if location is None:
@@ -36,7 +43,8 @@ def resolve_sources(
                 "Name one: `ratchet ingest PATH`.",
             )
     else:
-        chosen = (_source_at(bench.open_source(location).uri, name, known),)
+        chosen = (_source_at(bench.open_source(RegisteredSource("new", location)).uri, name, known),)
+    chosen = tuple(_with_globs(source, include, exclude) for source in chosen)
     before = bench.catalog.published(bench.assistant)
     if before is not None and before.pipeline != bench.pipeline:
         names = {source.name for source in chosen}
@@ -44,10 +52,23 @@ def resolve_sources(
     return chosen
 
 
+def _with_globs(
+    source: RegisteredSource, include: Sequence[str] | None, exclude: Sequence[str] | None
+) -> RegisteredSource:
+    return replace(
+        source,
+        include=source.include if include is None else tuple(include),
+        exclude=source.exclude if exclude is None else tuple(exclude),
+    )
+
+
 def _source_at(uri: str, name: str | None, known: Sequence[RegisteredSource]) -> RegisteredSource:
     for source in known:
         if source.uri == uri and name in (None, source.name):
             return source
+    for source in known:
+        if source.name == name:
+            return replace(source, uri=uri)
     taken = {source.name for source in known}
     if name is None:
         name = _free_name(uri, taken)
@@ -70,38 +91,50 @@ def _free_name(uri: str, taken: set[str]) -> str:
 def scan(bench: DocumentsBench, sources: Sequence[RegisteredSource], progress: Progress | None = None) -> Scan:
     """Every file of the sources, hashed unless its hint says that the bytes are those of last time. Does not write."""
     started = time.monotonic()
+    opened = {source.name: bench.open_source(source) for source in sources}
     files: list[ScannedFile] = []
     refused: list[Quarantined] = []
     hints: list[Hint] = []
+    stale: list[Hint] = []
     skipped = 0
     for registered in sources:
-        source, remembered = bench.open_source(registered.uri), bench.catalog.hints(bench.assistant, registered.name)
+        source, remembered = opened[registered.name], bench.catalog.hints(bench.assistant, registered.name)
         listed = list(source.files())
+        good: set[str] = set()  # paths whose hint is as it was
         for done, file in enumerate(listed, start=1):
             kind = bench.parser.kind(file.uri)
-            if kind is None:
+            if kind is None and not file.problem:
                 skipped += 1
                 continue
-            found = _hashed(bench, source, registered, file, kind, remembered.get(file.uri))
+            hint = remembered.get(file.uri)
+            found = _hashed(bench, source, registered, file, kind, hint)
             if isinstance(found, Quarantined):
                 refused.append(found)
             else:
                 files.append(found)
-                if file.hint:
+                if hint is not None and hint.hint == file.hint:
+                    good.add(file.uri)
+                elif file.hint:
                     hints.append(Hint(registered.name, file.uri, file.hint, found.content_hash))
             if progress:
                 progress("scan", done, len(listed))
+        stale += [hint for path, hint in remembered.items() if path not in good]
     _check_distinct(files)
-    return Scan(tuple(sources), tuple(files), tuple(refused), tuple(hints), skipped, started)
+    return Scan(tuple(sources), opened, tuple(files), tuple(refused), tuple(hints), tuple(stale), skipped, started)
 
 
 def _hashed(
-    bench: DocumentsBench, source: Source, registered: RegisteredSource, file: SourceFile, kind: str, hint: Hint | None
+    bench: DocumentsBench,
+    source: Source,
+    registered: RegisteredSource,
+    file: SourceFile,
+    kind: str | None,
+    hint: Hint | None,
 ) -> ScannedFile | Quarantined:
     document = registered.document(file.uri)
-    refusal = bench.parser.refuses(file.uri, file.size_bytes)
-    if file.problem:
+    if file.problem or kind is None:
         return unread(document, registered.name, bench.refusal_key, file.problem)
+    refusal = bench.parser.refuses(file.uri, file.size_bytes)
     if refusal:
         return Quarantined(document, registered.name, f"size-{file.size_bytes}", bench.refusal_key, refusal)
     if hint is not None and file.hint and hint.hint == file.hint:

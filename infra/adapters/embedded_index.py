@@ -12,25 +12,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.adapters.embedded_view import SnapshotView, pack_words
-from tasks.core.documents import Chunk, Hit, IndexEntry
+from tasks.core.changes import Turnover
+from tasks.core.documents import Chunk, Hit, IndexedLife
 from tasks.core.errors import IndexUnavailable, LeaseLost
+from tasks.core.retrieval import WORDS_RULE
 
 if TYPE_CHECKING:
     from tasks.core.ports import Vectors
     from tasks.core.releases import RetrievalSettings
 
-VIEWS_KEPT = 4  # snapshots held in memory: the current release's, a candidate's, and two more
+VIEWS_KEPT = 3  # snapshots held in memory, 2 MB per thousand chunks each: current, candidate, and one more
 BUSY_SECONDS = 30
+LAYOUT = 2  # raise whenever what is stored means something else: an older file is refilled from the catalog
+FORMAT = 1000 * LAYOUT + WORDS_RULE
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS chunks (
+CREATE TABLE chunks (
     collection TEXT NOT NULL, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
     document TEXT NOT NULL, heading_path TEXT NOT NULL, text TEXT NOT NULL, page INTEGER,
     words BLOB NOT NULL, vector BLOB NOT NULL, UNIQUE (collection, id, born));
-CREATE TABLE IF NOT EXISTS fences (collection TEXT PRIMARY KEY, token INTEGER NOT NULL);
+CREATE INDEX births ON chunks (collection, born, died, id);
+CREATE INDEX deaths ON chunks (collection, died, id) WHERE died IS NOT NULL;
+CREATE TABLE collections (name TEXT PRIMARY KEY, stamp TEXT NOT NULL, token INTEGER NOT NULL);
 -- How often anything born or dead at a snapshot was written: a view in memory is good while the sum up to its
 -- snapshot stays the same, in whichever process the write was.
-CREATE TABLE IF NOT EXISTS writes (
+CREATE TABLE writes (
     collection TEXT NOT NULL, snapshot INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (collection, snapshot));
 """
 ALIVE = "collection = :collection AND born <= :snapshot AND (died IS NULL OR died > :snapshot)"
@@ -43,33 +49,33 @@ class EmbeddedIndex:
         self._path = path
         self._views: OrderedDict[tuple[str, int], tuple[int, SnapshotView]] = OrderedDict()
         self._loading = threading.Lock()
-        self._ready = False
+        self._idle: sqlite3.Connection | None = None
+
+    @property
+    def exact(self) -> bool:
+        return True
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def fence(self, collection: str, token: int) -> None:
+    def claim(self, collection: str, stamp: str, token: int) -> None:
         with self._fenced(collection, token) as db:
-            db.execute(
-                "INSERT INTO fences VALUES (?, ?) ON CONFLICT (collection) DO UPDATE SET token = excluded.token",
-                (collection, token),
-            )
+            found = db.execute("SELECT stamp FROM collections WHERE name = ?", (collection,)).fetchone()
+            if found != (stamp,):
+                db.execute("DELETE FROM chunks WHERE collection = ?", (collection,))
+                _count_write(db, collection, 0)
+            db.execute("INSERT OR REPLACE INTO collections VALUES (?, ?, ?)", (collection, stamp, token))
 
-    def insert(self, collection: str, snapshot: int, entries: Sequence[IndexEntry], token: int) -> int:
-        rows = [_row(collection, snapshot, entry) for entry in entries]
-        ids = [(collection, snapshot, entry.chunk.id) for entry in entries]
-        with self._fenced(collection, token) as db:
-            db.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)", rows)
-            _count_write(db, collection, snapshot)
-            return _confirmed(db, "born", ids)
-
-    def bury(self, collection: str, snapshot: int, chunk_ids: Sequence[str], token: int) -> int:
-        ids = [(collection, snapshot, chunk_id) for chunk_id in chunk_ids]
+    def put(self, collection: str, lives: Sequence[IndexedLife], token: int) -> Sequence[IndexedLife]:
+        rows = [_row(collection, life) for life in lives]
         with self._fenced(collection, token) as db:
             db.executemany(
-                "UPDATE chunks SET died = ?2 WHERE collection = ?1 AND id = ?3 AND died IS NULL AND born < ?2", ids
+                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (collection, id, born) DO UPDATE SET died = excluded.died, vector = excluded.vector",
+                rows,
             )
-            _count_write(db, collection, snapshot)
-            return _confirmed(db, "died", ids)
+            for snapshot in {life.born for life in lives} | {life.died for life in lives if life.died is not None}:
+                _count_write(db, collection, snapshot)
+            return _not_stored(db, collection, lives)
 
     def undo(self, collection: str, snapshot: int, token: int) -> None:
         with self._fenced(collection, token) as db:
@@ -90,10 +96,36 @@ class EmbeddedIndex:
                 f"DELETE FROM chunks WHERE collection = ? AND died IS NOT NULL AND died <= ? AND NOT ({readable})",
                 (collection, max(keep_snapshots), *values),
             ).rowcount
-            _count_write(db, collection, 0)
+            if gone:
+                _count_write(db, collection, 0)
             return gone
 
+    def drop(self, collection: str, token: int) -> None:
+        with self._fenced(collection, token) as db:
+            for table, column in (("chunks", "collection"), ("writes", "collection"), ("collections", "name")):
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (collection,))
+
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stamp(self, collection: str) -> str | None:
+        with self._open() as db:
+            found = db.execute("SELECT stamp FROM collections WHERE name = ?", (collection,)).fetchone()
+            return found[0] if found else None
+
+    def turnover(self, collection: str, snapshot: int) -> Turnover:
+        with self._open() as db, _one_state(db):
+            born, died = (
+                db.execute(
+                    f"SELECT id FROM chunks WHERE collection = ? AND {when} = ? ORDER BY id", (collection, snapshot)
+                )
+                for when in ("born", "died")
+            )
+            return Turnover(tuple(row[0] for row in born), tuple(row[0] for row in died))
+
+    def count(self, collection: str, snapshot: int) -> int:
+        with self._open() as db:
+            query = f"SELECT count(*) FROM chunks WHERE {ALIVE}"
+            return int(db.execute(query, {"collection": collection, "snapshot": snapshot}).fetchone()[0])
 
     def chunk_ids(self, collection: str, snapshot: int) -> set[str]:
         with self._open() as db:
@@ -115,13 +147,20 @@ class EmbeddedIndex:
         with self._loading:
             known = self._views.get(key)
             if known is None or known[0] != writes:
-                query = f"SELECT rowid, words, vector FROM chunks WHERE {ALIVE} ORDER BY id"
-                rows = db.execute(query, {"collection": collection, "snapshot": snapshot}).fetchall()
+                columns = "rowid, words, vector, document, heading_path"
+                query = f"SELECT {columns} FROM chunks WHERE {ALIVE} ORDER BY id"
+                rows = db.execute(query, {"collection": collection, "snapshot": snapshot})
                 known = self._views[key] = (writes, SnapshotView(rows))
             self._views.move_to_end(key)
             while len(self._views) > VIEWS_KEPT:
                 self._views.popitem(last=False)
             return known[1]
+
+    def close(self) -> None:
+        """Gives the file back; the next call opens it again."""
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.close()
 
     # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,11 +173,12 @@ class EmbeddedIndex:
         except (sqlite3.Error, OSError) as error:
             raise IndexUnavailable(f"The index {self._path} cannot be opened: {error}.") from error
         try:
-            if not self._ready:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(SCHEMA)
-                self._ready = True
+            _prepare(db)
             db.execute("PRAGMA synchronous = NORMAL")
+            if self._idle is None:
+                # Whoever closes the last connection copies the write-ahead log back, which costs more than a query.
+                self._idle = sqlite3.connect(self._path, timeout=BUSY_SECONDS, check_same_thread=False)
+                self._idle.execute("PRAGMA user_version")
             yield db
         except sqlite3.Error as error:
             raise IndexUnavailable(f"The index {self._path} failed: {error}.") from error
@@ -150,7 +190,7 @@ class EmbeddedIndex:
         """A transaction that writes for `token`, or none at all. Raises LeaseLost when a newer run came by."""
         with self._open() as db, _transaction(db):
             (fence,) = db.execute(
-                "SELECT coalesce(max(token), 0) FROM fences WHERE collection = ?", (collection,)
+                "SELECT coalesce(max(token), 0) FROM collections WHERE name = ?", (collection,)
             ).fetchone()
             if token < fence:
                 raise LeaseLost(
@@ -161,6 +201,21 @@ class EmbeddedIndex:
                     fence=fence,
                 )
             yield db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Makes the tables, in the place of those that an older version wrote."""
+    if db.execute("PRAGMA user_version").fetchone() == (FORMAT,):
+        return
+    db.execute("PRAGMA journal_mode = WAL")
+    with _transaction(db):
+        if db.execute("PRAGMA user_version").fetchone() == (FORMAT,):
+            return
+        for table in ("chunks", "fences", "collections", "writes"):
+            db.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in SCHEMA.split(";\n"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 @contextmanager
@@ -182,11 +237,14 @@ def _one_state(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("COMMIT")
 
 
-def _row(collection: str, snapshot: int, entry: IndexEntry) -> tuple[object, ...]:
-    chunk = entry.chunk
-    path = json.dumps(chunk.heading_path, ensure_ascii=False)
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
+
+def _row(collection: str, life: IndexedLife) -> tuple[object, ...]:
+    chunk = life.chunk
+    path = _JSON.encode(chunk.heading_path)
     packed = pack_words(chunk.embedded_text)
-    return collection, chunk.id, snapshot, chunk.document, path, chunk.text, chunk.page, packed, entry.vector
+    return collection, chunk.id, life.born, life.died, chunk.document, path, chunk.text, chunk.page, packed, life.vector
 
 
 def _chunk(db: sqlite3.Connection, rowid: int) -> Chunk:
@@ -202,7 +260,8 @@ def _count_write(db: sqlite3.Connection, collection: str, snapshot: int) -> None
     )
 
 
-def _confirmed(db: sqlite3.Connection, column: str, ids: Sequence[tuple[str, int, str]]) -> int:
-    """How many of the objects are in the store as they should be, read back and not taken from a row count."""
-    query = f"SELECT count(*) FROM chunks WHERE collection = ? AND {column} = ? AND id = ?"
-    return sum(db.execute(query, key).fetchone()[0] for key in ids)
+def _not_stored(db: sqlite3.Connection, collection: str, lives: Sequence[IndexedLife]) -> list[IndexedLife]:
+    """The lives that are not in the store as they should be: read back, and not taken from a row count."""
+    query = "SELECT id, born, died FROM chunks WHERE collection = ? AND id IN (SELECT value FROM json_each(?))"
+    held = set(db.execute(query, (collection, json.dumps([life.chunk.id for life in lives]))))
+    return [life for life in lives if (life.chunk.id, life.born, life.died) not in held]

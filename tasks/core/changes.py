@@ -74,13 +74,3 @@ def check_deletions(lost: int, live: int, max_delete_fraction: float) -> None:
         documents=live,
         max_delete_fraction=max_delete_fraction,
     )
-
-
-def turnover(held: Mapping[str, str], wanted: Mapping[str, str]) -> Turnover:
-    """What has to be born and to die for what is held to become what is wanted: chunk id → key of its vector.
-
-    A chunk whose vector comes from another embedder now dies and is born again.
-    """
-    births = sorted(chunk for chunk, key in wanted.items() if held.get(chunk) != key)
-    deaths = sorted(chunk for chunk, key in held.items() if wanted.get(chunk) != key)
-    return Turnover(tuple(births), tuple(deaths))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 from tasks.core.documents import Chunk, Element, Snapshot
 
@@ -15,6 +15,8 @@ class RegisteredSource:
 
     name: str
     uri: str
+    include: tuple[str, ...] = ()  # globs of paths; none: all
+    exclude: tuple[str, ...] = ()  # globs of paths that are left out, whatever is included
 
     def document(self, path: str) -> str:
         """The document URI of a file of this source.
@@ -37,7 +39,16 @@ class LiveDocument:
     uri: str
     source: str
     content_hash: str
-    chunk_ids: tuple[str, ...]  # in reading order
+    digest: str  # of URI, content hash and chunk ids
+    chunk_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BornDocument:
+    """A document that is new, or new at its URI, with its chunks in reading order."""
+
+    document: LiveDocument
+    chunk_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,25 @@ class Quarantined:
     content_hash: str
     parser: str  # the parser's fingerprint and limits
     reason: str
+    tries: int = 1  # how often these bytes were refused for a reason that may pass
+    retry_at: float | None = None  # seconds since the epoch; None: not before the bytes, the parser or a limit change
+
+
+FIRST_RETRY_SECONDS = 600.0
+LONGEST_RETRY_SECONDS = 86_400.0
+
+
+def counted(refused: Quarantined, tries_before: int) -> Quarantined:
+    """The refusal with its number of tries; one whose reason may pass waits twice as long after each, up to a day.
+
+    >>> once = Quarantined("a.pdf", "docs", "hash", "parser", "it took too long", retry_at=1000.0)
+    >>> counted(once, 0).retry_at, counted(once, 2).retry_at
+    (1600.0, 3400.0)
+    """
+    if refused.retry_at is None:
+        return refused
+    wait = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2**tries_before)
+    return replace(refused, tries=tries_before + 1, retry_at=refused.retry_at + wait)
 
 
 def unread(uri: str, source: str, parser: str, reason: str) -> Quarantined:
@@ -92,7 +122,8 @@ class Accounts:
     assistant: str
     sources: tuple[RegisteredSource, ...]  # the ones scanned
     quarantined: tuple[Quarantined, ...]  # all of the scanned sources
-    hints: tuple[Hint, ...]  # all of the scanned sources
+    hints: tuple[Hint, ...]  # new or changed since the last snapshot
+    stale_hints: tuple[Hint, ...]  # those of the last snapshot that are changed or gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +131,7 @@ class Publication:
     """Everything that becomes visible with a snapshot, all at once."""
 
     snapshot: Snapshot
-    born: tuple[LiveDocument, ...]
+    born: tuple[BornDocument, ...]
     died: tuple[str, ...]  # document URIs
     chunks_born: tuple[tuple[Chunk, str], ...]  # with the key of the vector
     chunks_died: tuple[str, ...]
@@ -109,6 +140,9 @@ class Publication:
 
 class DocumentCatalog(Protocol):
     """The truth about sources, documents and snapshots. Every write checks the lease in its own transaction."""
+
+    def identity(self) -> str:
+        """This catalog's own id, 32 hex digits, made with it: an index is stamped with whose it is."""
 
     def sources(self, assistant: str) -> tuple[RegisteredSource, ...]:
         """The registered sources, the first one first."""
@@ -128,8 +162,20 @@ class DocumentCatalog(Protocol):
     def chunks(self, assistant: str, snapshot: int) -> Mapping[str, Chunk]:
         """Every chunk alive at a snapshot, with its text."""
 
-    def chunk_lives(self, assistant: str) -> tuple[ChunkLife, ...]:
-        """Every life of every chunk, in the order of birth: what the index is rebuilt from."""
+    def chunk_lives(self, assistant: str, collection: str) -> tuple[ChunkLife, ...]:
+        """Every life of every chunk in a collection, in the order of birth: what the index is refilled from."""
+
+    def living(self, assistant: str, snapshot: int, chunk_ids: Sequence[str]) -> tuple[ChunkLife, ...]:
+        """The lives of those of the chunks that are alive at a snapshot, sorted by chunk id."""
+
+    def reading_order(self, assistant: str, snapshot: int, documents: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Document URI → its chunk ids in reading order, of those of the documents that are alive at a snapshot."""
+
+    def snapshots(self, assistant: str) -> tuple[Snapshot, ...]:
+        """Every published snapshot that was not reclaimed, oldest first."""
+
+    def reclaimed(self, assistant: str) -> Mapping[int, str]:
+        """Number → when (ISO 8601 UTC) of every snapshot that vacuum reclaimed."""
 
     def hints(self, assistant: str, source: str) -> Mapping[str, Hint]:
         """Path → hint. A cache: it saves hashing and never decides alone."""
@@ -150,14 +196,21 @@ class DocumentCatalog(Protocol):
         """Records what a run learnt when there is no snapshot to publish; writes nothing that is known already."""
 
 
+class Bytes(NamedTuple):
+    """What a parser is given: a content hash, and what the file's name says the bytes are, such as `.docx`."""
+
+    content_hash: str
+    kind: str
+
+
 class DocumentCache(Protocol):
     """Work that is done once in its life. Forgetting any of it costs time, never correctness."""
 
-    def elements(self, content_hash: str, parser: str, kind: str) -> tuple[Element, ...] | None:
-        """What a parser made of these bytes, if it ever saw them."""
+    def elements(self, wanted: Sequence[Bytes], parser: str) -> Mapping[Bytes, tuple[Element, ...]]:
+        """What a parser made of those of the bytes that it ever saw."""
 
-    def keep_elements(self, content_hash: str, parser: str, kind: str, elements: Sequence[Element]) -> None:
-        """Remembers what a parser made of these bytes."""
+    def keep_elements(self, parsed: Mapping[Bytes, Sequence[Element]], parser: str) -> None:
+        """Remembers what a parser made of these bytes, in one transaction."""
 
     def missing_vectors(self, keys: Sequence[str]) -> set[str]:
         """The keys without a vector."""

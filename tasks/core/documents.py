@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ElementKind = Literal["heading", "paragraph", "list-item", "table", "code"]
-SnapshotState = Literal["building", "published", "abandoned"]
+SnapshotState = Literal["building", "published", "abandoned", "reclaimed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,24 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """A chunk as the vector index stores it. vector: (dimensions,) float32, unit length, as little-endian bytes."""
+class IndexedLife:
+    """One life of a chunk as the vector index stores it: the snapshots from `born` on, up to and without `died`.
+
+    vector: (dimensions,) float32, unit length, as little-endian bytes.
+    """
 
     chunk: Chunk
     vector: bytes
+    born: int
+    died: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One retrieved chunk. `score` is the fused score; `similarity` is the cosine with the question, -1 to 1."""
+    """One retrieved chunk. `score` is what it was ranked by; `similarity` is the cosine with the question, -1 to 1."""
 
     chunk: Chunk
     score: float
     similarity: float
+    before: tuple[Chunk, ...] = ()  # its neighbours in the document, in reading order
+    after: tuple[Chunk, ...] = ()

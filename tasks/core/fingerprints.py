@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tasks.core.releases import canonical_json
 
@@ -28,11 +28,15 @@ def collection_name(assistant: str, embedder: str) -> str:
     return f"{assistant}-{hashlib.sha256(embedder.encode()).hexdigest()[:8]}"
 
 
-def manifest_hash(pipeline: str, documents: Iterable[tuple[str, str, tuple[str, ...]]]) -> str:
-    """SHA-256 over the pipeline and every (document, content hash, chunk ids in reading order), sorted by document.
+def document_digest(uri: str, content: str, chunk_ids: Sequence[str]) -> str:
+    """SHA-256 of what a snapshot holds of one document: URI, content hash and chunk ids in reading order."""
+    return hashlib.sha256(canonical_json([uri, content, list(chunk_ids)]).encode()).hexdigest()
+
+
+def manifest_hash(pipeline: str, digests: Iterable[str]) -> str:
+    """SHA-256 over the pipeline and the digests of all documents, sorted.
 
     Snapshot numbers, absolute paths and times are not in it: an index kept up to date for a year and one built from
     nothing today have the same hash.
     """
-    state = [pipeline, sorted([uri, content, list(chunks)] for uri, content, chunks in documents)]
-    return hashlib.sha256(canonical_json(state).encode()).hexdigest()
+    return hashlib.sha256("\n".join((pipeline, *sorted(digests))).encode()).hexdigest()

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tasks.core.changes import Changes
-from tasks.core.document_catalog import Hint, LiveDocument, Publication, Quarantined, RegisteredSource
+from tasks.core.document_catalog import (
+    BornDocument,
+    Hint,
+    LiveDocument,
+    Publication,
+    Quarantined,
+    RegisteredSource,
+)
 from tasks.core.documents import Chunk, Snapshot
-from tasks.core.fingerprints import manifest_hash
+from tasks.core.fingerprints import document_digest, manifest_hash
+from tasks.core.ports import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +35,11 @@ class Scan:
     """What is in the sources now."""
 
     sources: tuple[RegisteredSource, ...]
+    opened: Mapping[str, Source]  # by name: what is read later is the state that was scanned
     files: tuple[ScannedFile, ...]
     refused: tuple[Quarantined, ...]  # not worth reading, or not readable
-    hints: tuple[Hint, ...]
+    hints: tuple[Hint, ...]  # new or changed
+    stale_hints: tuple[Hint, ...]  # changed or gone
     skipped: int  # files of kinds that no reader exists for
     started: float  # monotonic seconds
 
@@ -69,9 +79,12 @@ class ReadDocument:
     chunks: tuple[Chunk, ...]
 
     @property
-    def as_live(self) -> LiveDocument:
+    def as_born(self) -> BornDocument:
         """The document as the catalog keeps it."""
-        return LiveDocument(self.uri, self.source, self.content_hash, tuple(chunk.id for chunk in self.chunks))
+        chunk_ids = tuple(chunk.id for chunk in self.chunks)
+        digest = document_digest(self.uri, self.content_hash, chunk_ids)
+        live = LiveDocument(self.uri, self.source, self.content_hash, digest, len(chunk_ids))
+        return BornDocument(live, chunk_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +94,16 @@ class Draft:
     plan: Plan
     read: tuple[ReadDocument, ...]
     quarantined: tuple[Quarantined, ...]  # all of the scanned sources
-    documents: tuple[LiveDocument, ...]  # all of the next snapshot, sorted by URI
+    born: tuple[BornDocument, ...]  # sorted by URI; a changed document is born and died
+    died: tuple[str, ...]  # URIs of documents
+    documents: int
+    chunks: int
     manifest_hash: str
 
     @property
     def is_new(self) -> bool:
         """Whether it differs from the snapshot before in anything that counts."""
         return self.plan.before is None or self.plan.before.manifest_hash != self.manifest_hash
-
-    @property
-    def chunk_ids(self) -> frozenset[str]:
-        """Every chunk of the next snapshot."""
-        return frozenset(chunk_id for document in self.documents for chunk_id in document.chunk_ids)
 
     @property
     def chunks_read(self) -> Mapping[str, Chunk]:
@@ -102,12 +113,22 @@ class Draft:
 
 def draft_of(plan: Plan, read: tuple[ReadDocument, ...], unreadable: tuple[Quarantined, ...]) -> Draft:
     """The next snapshot. A document that became unreadable stays as it was: old text is better than none."""
-    after = {document.uri: document for document in plan.live if document.uri not in set(plan.changes.deleted)}
-    after |= {document.uri: document.as_live for document in read}
-    documents = tuple(after[uri] for uri in sorted(after))
-    manifest = manifest_hash(plan.pipeline, ((d.uri, d.content_hash, d.chunk_ids) for d in documents))
-    quarantined = tuple(sorted((*plan.quarantined, *unreadable), key=lambda q: q.uri))
-    return Draft(plan, read, quarantined, documents, manifest)
+    was = {document.uri: document for document in plan.live}
+    gone = set(plan.changes.deleted)
+    found = {document.uri: document.as_born for document in read}
+    born = tuple(found[uri] for uri in sorted(found) if was.get(uri) != found[uri].document)
+    after = {uri: document for uri, document in was.items() if uri not in gone}
+    after |= {one.document.uri: one.document for one in born}
+    return Draft(
+        plan=plan,
+        read=read,
+        quarantined=tuple(sorted((*plan.quarantined, *unreadable), key=lambda q: q.uri)),
+        born=born,
+        died=tuple(sorted(gone | {one.document.uri for one in born if one.document.uri in was})),
+        documents=len(after),
+        chunks=sum(document.chunk_count for document in after.values()),
+        manifest_hash=manifest_hash(plan.pipeline, (document.digest for document in after.values())),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +137,9 @@ class Embedded:
 
     draft: Draft
     embeds: int
+    tokens: int
+    tokens_exact: bool  # or estimated, by an embedder whose tokenizer is not here
+    cost_usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +159,9 @@ class IngestReport:
     documents: Mapping[str, int]
     chunks: Mapping[str, int]
     embeds: int
+    tokens: int
+    tokens_exact: bool
+    cost_usd: float
     seconds: float
     skipped: int
     quarantine: tuple[Quarantined, ...] = field(repr=False)
@@ -149,6 +176,9 @@ class IngestReport:
             "documents": dict(self.documents),
             "chunks": dict(self.chunks),
             "embeds": self.embeds,
+            "tokens": self.tokens,
+            "tokens_exact": self.tokens_exact,
+            "cost_usd": self.cost_usd,
             "seconds": round(self.seconds, 3),
             "skipped": self.skipped,
             "quarantine": [{"document": q.uri, "reason": q.reason} for q in self.quarantine],
@@ -171,13 +201,16 @@ def report_on(
         "unchanged": 0,
         "quarantined": len(draft.quarantined) + len(elsewhere),
     }
-    documents["unchanged"] = len(draft.documents) - documents["added"] - documents["changed"]
+    documents["unchanged"] = draft.documents - documents["added"] - documents["changed"]
     return IngestReport(
         snapshot=before.number if before and not draft.is_new else plan.number,
         manifest_hash=draft.manifest_hash,
         documents=documents,
-        chunks={"born": born, "died": died, "live": len(draft.chunk_ids)},
+        chunks={"born": born, "died": died, "live": draft.chunks},
         embeds=embedded.embeds,
+        tokens=embedded.tokens,
+        tokens_exact=embedded.tokens_exact,
+        cost_usd=embedded.cost_usd,
         seconds=seconds,
         skipped=plan.scan.skipped,
         quarantine=tuple(sorted((*draft.quarantined, *elsewhere), key=lambda q: q.uri)),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from tasks.core.documents import Element, Hit, IndexEntry, SourceFile
+from tasks.core.changes import Turnover
+from tasks.core.documents import Element, Hit, IndexedLife, SourceFile
 from tasks.core.releases import ModelRef, RetrievalSettings
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Unparsable:
 
     uri: str
     reason: str
+    transient: bool = False  # it may go better under less load: out of time or memory, or the parser was killed
 
 
 class Parser(Protocol):
@@ -67,8 +69,12 @@ class Parser(Protocol):
     def limits(self) -> str:
         """Changes whenever a document that was refused could now be accepted: time, memory, size."""
 
+    @property
+    def readable(self) -> Sequence[str]:
+        """The suffixes of what can be read, for messages."""
+
     def refuses(self, uri: str, size_bytes: int) -> str | None:
-        """Why a file is not worth reading, from its size alone; None when it is."""
+        """Why a file is not worth reading, from its name and size alone; None when it is."""
 
     def kind(self, uri: str) -> str | None:
         """What the name says the bytes are, such as `.docx`; None when no reader for it exists."""
@@ -91,35 +97,82 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n_texts, dimensions) float32, unit length, in the order given."""
 
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """The same for questions; models that tell questions from passages embed them otherwise."""
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Tokens that `embed` would process, and bill, for these texts, after cutting what is too long."""
+
+    @property
+    def counts_tokens_exactly(self) -> bool:
+        """Whether `count_tokens` is what is billed; else it is an estimate."""
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        """What a million tokens cost; 0 when they are embedded here."""
+
 
 class VectorIndex(Protocol):
-    """Chunks with vectors, readable as of any published snapshot. Derived: the catalog rebuilds it."""
+    """Lives of chunks with their vectors, readable as of any published snapshot. Derived: the catalog refills it."""
 
-    def fence(self, collection: str, token: int) -> None:
-        """From now on, writes with a smaller token raise LeaseLost."""
+    @property
+    def exact(self) -> bool:
+        """Whether scores depend on a snapshot's own chunks only, so that a snapshot answers the same for ever.
 
-    def insert(self, collection: str, snapshot: int, entries: Sequence[IndexEntry], token: int) -> int:
-        """Adds births of `snapshot`; returns how many objects the store confirmed. Safe to repeat."""
+        Where they do not, keyword statistics count every chunk that is stored, and old answers can drift.
+        """
 
-    def bury(self, collection: str, snapshot: int, chunk_ids: Sequence[str], token: int) -> int:
-        """Marks chunks as dead from `snapshot` on; returns how many the store confirmed. Safe to repeat."""
+    def stamp(self, collection: str) -> str | None:
+        """Whose collection this is; None when it is not there. Does not write."""
+
+    def claim(self, collection: str, stamp: str, token: int) -> None:
+        """From now on, writes with a smaller token raise LeaseLost. Without a collection so stamped, one is made.
+
+        What was there under another stamp is gone: the caller puts every life again.
+        """
+
+    def put(self, collection: str, lives: Sequence[IndexedLife], token: int) -> Sequence[IndexedLife]:
+        """Stores births and deaths as they are given; returns the lives that the store did NOT confirm, one by one.
+
+        Safe to repeat, with all of them or with those that came back.
+        """
 
     def undo(self, collection: str, snapshot: int, token: int) -> None:
         """Removes every birth and every death at `snapshot` or later."""
 
+    def turnover(self, collection: str, snapshot: int) -> Turnover:
+        """Ids of the chunks born at exactly `snapshot` and of those that died at it, read back from the store."""
+
+    def count(self, collection: str, snapshot: int) -> int:
+        """How many chunks are alive at `snapshot`: born ≤ snapshot and not died ≤ snapshot."""
+
     def chunk_ids(self, collection: str, snapshot: int) -> set[str]:
-        """Ids alive at `snapshot`: born ≤ snapshot and not died ≤ snapshot."""
+        """Ids alive at `snapshot`."""
 
     def search(
         self, collection: str, snapshot: int, text: str, vector: Vectors, settings: RetrievalSettings
     ) -> list[Hit]:
-        """The best `settings.k` chunks alive at `snapshot`, best first; ties broken by chunk id.
+        """The best chunks alive at `snapshot`, best first, ties broken by chunk id; as many as `settings.wanted`.
 
-        Scores depend on that snapshot's chunks only: later births and deaths change nothing.
+        Only chunks that `settings.admits` are found. Hits carry no neighbours.
         """
 
     def reclaim(self, collection: str, keep_snapshots: Sequence[int], token: int) -> int:
-        """Deletes chunks that none of `keep_snapshots` (nor anything newer than the newest of them) can read."""
+        """Deletes lives that none of `keep_snapshots` (nor anything newer than the newest of them) can read."""
+
+    def drop(self, collection: str, token: int) -> None:
+        """Deletes a collection that nothing reads any more. One that is not there is no error."""
+
+
+class Reranker(Protocol):
+    """Reads question and passage together: slower and better than comparing vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same pair could get another score."""
+
+    def score(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        """How well each text answers the question, higher is better, in the order given."""
 
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -104,11 +104,8 @@ def was_rolled_back(release: str, history: Sequence[Promotion]) -> bool:
     return any(p.kind == "rollback" and p.previous == release for p in history)
 
 
-def rollback_target(history: Sequence[Promotion], wanted: str | None = None) -> Promotion:
-    """The promotion whose release a rollback returns to: the newest one before the current, or that of `wanted`.
-
-    Going back twice goes back two releases, not back and forth. Raises NotFound when there is nothing to return to.
-    """
+def rollback_line(history: Sequence[Promotion]) -> list[Promotion]:
+    """The promotions that led to what is served now, which is the last, without those that were rolled back."""
     line: list[Promotion] = []
     for promotion in history:
         if promotion.kind == "rollback":
@@ -116,6 +113,15 @@ def rollback_target(history: Sequence[Promotion], wanted: str | None = None) -> 
                 line.pop()
         if not line or line[-1].release != promotion.release:
             line.append(promotion)
+    return line
+
+
+def rollback_target(history: Sequence[Promotion], wanted: str | None = None) -> Promotion:
+    """The promotion whose release a rollback returns to: the newest one before the current, or that of `wanted`.
+
+    Going back twice goes back two releases, not back and forth. Raises NotFound when there is nothing to return to.
+    """
+    line = rollback_line(history)
     if wanted is not None:
         found = [p for p in history if p.release == wanted]
         if not found:

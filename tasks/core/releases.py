@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Pattern = Literal["rag", "tuned", "sequential", "parallel", "routed"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+LATER: dict[str, JsonValue] = {"came": "later"}
+Later = partial(Field, json_schema_extra=LATER)  # a field whose default is how older releases behave; never change it
 
 
 class SnapshotRef(_Part):
@@ -53,11 +60,34 @@ class RetrievalSettings(_Part):
 
     k: int = Field(default=2, ge=0, le=50, description="Passages shown to the model")
     candidates: int = Field(default=50, ge=1, description="Candidates each of BM25 and vector search contributes")
-    fusion: Literal["rrf", "vector", "bm25"] = "rrf"
+    fusion: Literal["rrf", "blend", "vector", "bm25"] = "rrf"
     rrf_k: int = Field(default=60, ge=1, description="Cormack et al. 2009")
     min_confidence: float | None = Field(
         default=None, description="Abstain when the best passage's confidence is below this; None never abstains so"
     )
+    blend_alpha: float = Later(
+        default=0.7, ge=0, le=1, description="Weight of the vector score in a blend; BM25 has the rest"
+    )
+    reranker: str | None = Later(default=None, description="A sentence-transformers CrossEncoder, by name or folder")
+    rerank_candidates: int = Later(default=20, ge=1, le=200, description="Passages the reranker reads per question")
+    neighbours: int = Later(default=0, ge=0, le=5, description="Chunks joined on each side of a passage when read")
+    documents: tuple[str, ...] = Later(
+        default=(), description="Globs of document URIs, such as `products/*`; only these are searched; none: all"
+    )
+    headings: tuple[str, ...] = Later(
+        default=(), description="Globs of headings; only chunks under one that matches are searched; none: all"
+    )
+
+    @property
+    def wanted(self) -> int:
+        """How many chunks the index is asked for."""
+        return max(self.k, self.rerank_candidates) if self.reranker else self.k
+
+    def admits(self, document: str, heading_path: Sequence[str]) -> bool:
+        """Whether a chunk may be found. Globs see case, and `*` also crosses `/`."""
+        in_document = not self.documents or any(fnmatchcase(document, glob) for glob in self.documents)
+        under = not self.headings or any(fnmatchcase(h, glob) for h in heading_path for glob in self.headings)
+        return in_document and under
 
 
 class Limits(_Part):
@@ -85,7 +115,19 @@ class ReleaseManifest(_Part):
     @property
     def id(self) -> str:
         """`r-` and the first 16 hex digits of the SHA-256 of the canonical JSON."""
-        return "r-" + hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()[:16]
+        spelled = self.model_dump(mode="json")
+        spelled["retrieval"] = _as_first_written(self.retrieval, spelled["retrieval"])
+        return "r-" + hashlib.sha256(canonical_json(spelled).encode()).hexdigest()[:16]
+
+
+def _as_first_written(part: _Part, spelled: dict[str, object]) -> dict[str, object]:
+    """Without the fields that came later and say what was the case before: old releases keep their ids."""
+    later = {name for name, field in type(part).model_fields.items() if field.json_schema_extra == LATER}
+    return {name: value for name, value in spelled.items() if name not in later or not _is_default(part, name)}
+
+
+def _is_default(part: _Part, name: str) -> bool:
+    return bool(getattr(part, name) == type(part).model_fields[name].default)
 
 
 def canonical_json(value: object) -> str:
@@ -94,4 +136,7 @@ def canonical_json(value: object) -> str:
     >>> canonical_json({"b": 1, "a": [1.5, "é"]})
     '{"a":[1.5,"é"],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

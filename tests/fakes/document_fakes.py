@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from infra.adapters.catalog.leases import CatalogLeases
 from infra.adapters.catalog.tables import metadata
 from infra.adapters.embedded_index import EmbeddedIndex
 from infra.adapters.folder_source import FolderSource
-from tasks.core.documents import Element, SourceFile
+from tasks.core.document_catalog import RegisteredSource
+from tasks.core.documents import Element, Hit, SourceFile
 from tasks.core.errors import NotFound
 from tasks.core.ingestion import IngestReport
-from tasks.core.ports import Parsed, Source, Unparsable, VectorIndex
+from tasks.core.ports import Embedder, Parsed, Source, Unparsable, VectorIndex
+from tasks.core.releases import RetrievalSettings
 from tasks.core.retrieval import words
 from tasks.documents import DocumentsBench, holding_lease, plan, read
 from tasks.snapshots import build, embed, predict, publish
@@ -35,6 +38,8 @@ class WordEmbedder:
 
     name: str = "words-1"
     dimensions: int = 32
+    usd_per_million_tokens: float = 0.0
+    counts_tokens_exactly: bool = True
     embedded: list[str] = field(default_factory=list)
 
     @property
@@ -45,6 +50,12 @@ class WordEmbedder:
         self.embedded.extend(texts)
         vectors = np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self.dimensions))
         return vectors.astype(np.float32)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embed(texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        return sum(len(words(text)) for text in texts)
 
     def _vector(self, text: str) -> NDArray[np.float64]:
         total = np.full(self.dimensions, 1e-3)
@@ -65,6 +76,7 @@ class LineParser:
 
     version: str = "lines-1"
     limits: str = "none"
+    readable: tuple[str, ...] = (".md", ".txt")
     largest: int = 10_000_000
     parsed: list[str] = field(default_factory=list)
 
@@ -134,8 +146,8 @@ def new_bench(
     """The steps' bench with the real catalog and index, and the parser and embedder of this file."""
     engine = engine or new_catalog(folder, name)
 
-    def open_source(uri: str) -> Source:
-        return source if source is not None else FolderSource(uri)
+    def open_source(registered: RegisteredSource) -> Source:
+        return source if source is not None else FolderSource(registered.uri)
 
     return DocumentsBench(
         assistant="default",
@@ -163,6 +175,21 @@ def foresee(bench: DocumentsBench, location: str | None = "memory:docs") -> Inge
     return predict(bench, read(bench, plan(bench, scan(bench, resolve_sources(bench, location)))))
 
 
+def find(
+    bench: DocumentsBench,
+    number: int,
+    text: str,
+    k: int = 10,
+    embedder: Embedder | None = None,
+    fusion: Literal["rrf", "vector"] = "rrf",
+) -> list[Hit]:
+    """What the index finds at a published snapshot, unchecked."""
+    snapshot = bench.catalog.published(bench.assistant, number)
+    assert snapshot is not None
+    (vector,) = (embedder or bench.embedder).embed([text])
+    return bench.index.search(snapshot.collection, number, text, vector, RetrievalSettings(k=k, fusion=fusion))
+
+
 def rebuilt(bench: DocumentsBench, folder: Path, source: MemorySource) -> IngestReport:
     """The same sources into an index built from nothing."""
     engine = new_catalog(folder, "rebuilt")
@@ -172,7 +199,7 @@ def rebuilt(bench: DocumentsBench, folder: Path, source: MemorySource) -> Ingest
         cache=CatalogDocumentCache(engine),
         leases=CatalogLeases(engine),
         index=EmbeddedIndex(folder / "rebuilt-index.sqlite"),
-        open_source=lambda uri: source,
+        open_source=lambda registered: source,
     )
     try:
         return ingest(fresh)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,45 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from document_fakes import MemorySource, WordEmbedder, ingest, new_bench, new_catalog
+from interruptions import ending_at, kill_process
 
 from tasks.core.ingestion import IngestReport
-from tasks.documents import DocumentsBench
 
 SECTIONS = 180  # nearly three batches of embeddings
 PAGES = 3
-
-
-class Countdown:
-    """Ends the process for good, with SIGKILL, at the n-th call that is counted."""
-
-    def __init__(self, calls: int) -> None:
-        self.left = calls
-
-    def tick(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Watched:
-    """A port whose every call is counted before it begins, and once more after it is done."""
-
-    def __init__(self, port: Any, countdown: Countdown) -> None:
-        self._port = port
-        self._countdown = countdown
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._port, name)
-        if not callable(found):
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._countdown.tick()
-            result = found(*args, **kwargs)
-            self._countdown.tick()
-            return result
-
-        return call
 
 
 def corpus(version: int) -> MemorySource:
@@ -85,13 +51,8 @@ def run(folder: Path, version: int, kill_at: int | None) -> IngestReport:
 
     bench = replace(bench, embedder=Logged())
     if kill_at is not None:
-        bench = watched(bench, Countdown(kill_at))
+        bench = ending_at(bench, kill_at, kill_process)
     return ingest(bench)
-
-
-def watched(bench: DocumentsBench, countdown: Countdown) -> DocumentsBench:
-    ports = ("catalog", "cache", "leases", "index", "parser", "embedder")
-    return replace(bench, **{name: Watched(getattr(bench, name), countdown) for name in ports})
 
 
 def in_child(work: Callable[[], object]) -> int:

@@ -64,7 +64,7 @@ class FakeDesk:
             self.gate.wait(20)
         if question == "Break":
             raise RuntimeError("a secret detail")
-        passages = self.search(manifest, question, 2)
+        passages = self.search(manifest, question, RetrievalSettings(k=2))
         text = self.told.get(question, f"Snapshot {manifest.snapshot.number} says so.  Twice [2].")
         cited = passages[1]
         return Answer(
@@ -84,12 +84,13 @@ class FakeDesk:
             completion_tokens=7,
         )
 
-    def search(self, manifest: ReleaseManifest, text: str, k: int) -> Sequence[Passage]:
+    def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
         number = manifest.snapshot.number
-        return [
+        pages = [
             Passage(n, f"page-{n}.md", f"c-{number}-{n}", f"Snapshot {number}, {text}.", 1 / n, 0.5)
-            for n in range(1, k + 1)
+            for n in range(1, 100)
         ]
+        return [page for page in pages if settings.admits(page.document, ("Pages",))][: settings.k]
 
 
 @contextmanager

@@ -43,6 +43,16 @@ def test_search_finds_the_page_that_says_it(run: Run, docs: Path) -> None:
     assert found["contexts"][0].keys() == {"document", "chunk", "text", "score"}
 
 
+def test_search_can_be_narrowed_to_documents_and_headings(run: Run, docs: Path) -> None:
+    run("ingest", docs)
+    search = ("search", "width of the band saw blade", "-k", 5, "--json")
+    everything = {context["document"] for context in read(run(*search))["contexts"]}
+    assert {"mast.html", "saw.md"} <= everything
+    found = read(run(*search, "--document", "mast.*", "--document", "nothing.md"))["contexts"]
+    assert {context["document"] for context in found} == {"mast.html"}
+    assert read(run(*search, "--heading", "No such heading"))["contexts"] == []
+
+
 def test_status_and_releases_tell_what_is_served(run: Run, docs: Path) -> None:
     assert read(run("status", "--json"))["release"] is None
     assert read(run("releases", "--json")) == {"releases": []}

@@ -12,7 +12,10 @@ from prefect import Flow
 ROOT = Path(__file__).parents[2]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = FILE["deployments"]
-FLOWS = {"reingest-docs", "refresh-assistant", "retrain-model", "evaluate-release", "promote-release", "roll-back"}
+FLOWS = {
+    *("reingest-docs", "refresh-assistant", "retrain-model", "evaluate-release", "promote-release", "roll-back"),
+    "vacuum-index",
+}
 
 KEYS = {
     "file": {"name", "pull", "definitions", "deployments"},

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from chat_fakes import MemoryCompletions, OneModel, ReadingModel
-from document_fakes import WordEmbedder
+from retrieval_fakes import published
 
 import tasks.answering
-from infra.adapters.embedded_index import EmbeddedIndex
 from tasks.answering import PORTION, AnsweringBench, answer, answer_one, stream_answer
 from tasks.core.answers import Answer
-from tasks.core.documents import Chunk, IndexEntry
 from tasks.core.errors import UsageError
-from tasks.core.prompts import default_prompt
+from tasks.core.fingerprints import collection_name
+from tasks.core.ports import Message
+from tasks.core.prompts import default_prompt, render
 from tasks.core.releases import Limits, ModelRef, Pattern, ReleaseManifest, RetrievalSettings, SnapshotRef
 
 PAGES = {
@@ -29,12 +30,8 @@ ABSTENTION = "The documents do not say."
 
 @pytest.fixture
 def bench(tmp_path: Path) -> AnsweringBench:
-    index, embedder = EmbeddedIndex(tmp_path / "index.sqlite"), WordEmbedder()
-    chunks = [Chunk(f"c-{uri}", uri, (heading,), text) for uri, (heading, text) in PAGES.items()]
-    vectors = embedder.embed([chunk.embedded_text for chunk in chunks])
-    index.fence("docs", 1)
-    index.insert("docs", 1, [IndexEntry(c, v.tobytes()) for c, v in zip(chunks, vectors, strict=True)], 1)
-    return AnsweringBench(index, embedder, OneModel(), MemoryCompletions())
+    retrieval, _ = published(tmp_path, {uri: f"# {heading}\n\n{text}" for uri, (heading, text) in PAGES.items()})
+    return AnsweringBench(retrieval, OneModel(), MemoryCompletions())
 
 
 def release(
@@ -48,7 +45,7 @@ def release(
 ) -> ReleaseManifest:
     return ReleaseManifest(
         assistant="default",
-        snapshot=SnapshotRef(number=snapshot, manifest_hash="0" * 64, collection="docs"),
+        snapshot=SnapshotRef(number=snapshot, manifest_hash="0" * 64, collection=collection_name("default", "words-1")),
         model=ModelRef(kind="base", base="reader-1", base_digest="sha256-0"),
         prompt=default_prompt(),
         retrieval=RetrievalSettings(k=k, min_confidence=min_confidence),
@@ -172,6 +169,51 @@ def test_passages_stop_where_the_context_limit_is_reached(bench: AnsweringBench)
     assert len(cut.contexts[0].text.split()) <= 5
 
 
+def test_what_the_model_is_shown_by_default_has_not_changed(bench: AnsweringBench) -> None:
+    manifest = release()
+    answer_one(PRESSURE, manifest, bench)
+    ((asked,),) = model_of(bench).asked
+    assert (asked[0], *asked[1:-1]) == render(manifest.prompt, [], "")[:-1]
+    assert asked[-1].content == (
+        "[1] Halden 300 > Pressure\nThe Halden 300 runs at up to 42 bar. It has a brass lance.\n\n"
+        "[2] Canteen > Hours\nThe canteen opens at noon and serves soup on Fridays.\n\n"
+        f"End of passages\nQuestion: {PRESSURE}"
+    )
+
+
+def test_neighbours_are_shown_and_cited_as_far_as_the_context_limit_goes(tmp_path: Path) -> None:
+    page = "# Pressure\n\nThe Halden 300 runs at up to 42 bar.\n\n# Lance\n\nThe lance is made of brass."
+    retrieval, at = published(tmp_path, {"halden.md": page})
+    bench = AnsweringBench(retrieval, OneModel(), MemoryCompletions())
+    settings = RetrievalSettings(k=1, neighbours=1)
+    wide = release().model_copy(update={"snapshot": at, "retrieval": settings})
+    model_of(bench).told[PRESSURE] = "It runs at 42 bar and its lance is brass. [1]"
+    said = answer_one(PRESSURE, wide, bench)
+    assert said.contexts[0].text == (
+        "Pressure\nThe Halden 300 runs at up to 42 bar.\n\nLance\nThe lance is made of brass."
+    )
+    assert [c.chunk for c in said.citations] == [said.contexts[0].chunk]
+    tokens = len(said.contexts[0].text.split())
+    narrow = wide.model_copy(update={"limits": Limits(max_context_tokens=tokens - 1)})
+    assert answer_one(PRESSURE, narrow, bench).contexts[0].text == "Pressure\nThe Halden 300 runs at up to 42 bar."
+
+
+def test_a_text_is_counted_once_for_all_questions_that_find_it(bench: AnsweringBench) -> None:
+    counted: list[str] = []
+
+    class Counting(ReadingModel):
+        def count_tokens(self, prompt: Sequence[Message]) -> int:
+            counted.append(prompt[-1].content)
+            return super().count_tokens(prompt)
+
+    assert isinstance(bench.chat, OneModel)
+    bench.chat.model = Counting()
+    answer([f"How many bar does the Halden 300 run at on day {day}?" for day in range(9)], release(k=3), bench)
+    assert sorted(text for text in counted if text.startswith(("Halden", "Skerry", "Canteen"))) == sorted(
+        f"{heading}\n{text}" for heading, text in PAGES.values()
+    )
+
+
 def test_a_tuned_model_answers_without_passages_and_is_not_held_to_any(bench: AnsweringBench) -> None:
     model_of(bench).told[PRESSURE] = "It runs at 42 bar."
     said = answer_one(PRESSURE, release(pattern="tuned", min_confidence=0.9), bench)
@@ -218,4 +260,7 @@ def test_no_questions_give_no_answers(bench: AnsweringBench) -> None:
 def test_the_step_imports_no_adapter_and_no_heavy_library() -> None:
     tree = ast.parse(Path(tasks.answering.__file__).read_text())
     imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert all(name.startswith(("tasks.", "collections", "dataclasses", "typing", "__future__")) for name in imported)
+    assert all(
+        name.startswith(("tasks.", "collections", "dataclasses", "functools", "typing", "__future__"))
+        for name in imported
+    )

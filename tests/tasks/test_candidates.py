@@ -1,21 +1,25 @@
 """What the next release is made of."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from chat_fakes import OneModel
 from document_fakes import MemorySource, ingest, new_bench, new_catalog
+from retrieval_fakes import over
 
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.releases import CatalogReleases
-from tasks.candidates import CandidateBench, propose, starting_point, tuned_candidate
+from tasks.candidates import CandidateBench, newest_snapshot, propose, starting_point, tuned_candidate
+from tasks.core.candidates import reference
+from tasks.core.confidence import confidence
 from tasks.core.errors import NotFound
 from tasks.core.labels import Label
 from tasks.core.prompts import DEFAULT_ABSTENTION
-from tasks.core.releases import ModelRef, ReleaseManifest
+from tasks.core.releases import ModelRef, ReleaseManifest, RetrievalSettings
 from tasks.documents import DocumentsBench
 from tasks.labels import LabelCatalog
+from tasks.retrieval import retrieve
 
 PAGES = {
     "pump.md": b"# Bilge pump\n\nThe bilge pump moves 90 litres of water.",
@@ -70,8 +74,7 @@ def world(tmp_path: Path) -> World:
         documents=docs.catalog,
         releases=CatalogReleases(engine),
         labels=labels,
-        embedder=docs.embedder,
-        index=docs.index,
+        retrieval=over(docs),
         chat=OneModel(),
     )
     return World(docs, source, labels, bench)
@@ -122,6 +125,20 @@ def test_a_proven_release_is_carried_over_to_new_documents_unchanged_but_for_the
     assert second.model_copy(update={"snapshot": first.snapshot}) == first
 
 
+def test_a_wish_for_another_retrieval_is_proposed_once_and_keeps_the_calibrated_confidence(world: World) -> None:
+    ingest(world.docs)
+    first = proposed(world)
+    calibrated = first.retrieval.model_copy(update={"min_confidence": 0.25})
+    world.serve(first.model_copy(update={"retrieval": calibrated}))
+    wishing = replace(world, bench=replace(world.bench, wished=RetrievalSettings(k=3, neighbours=1)))
+    second = proposed(wishing)
+    assert second.retrieval == RetrievalSettings(k=3, neighbours=1, min_confidence=0.25)
+    assert second.model_copy(update={"retrieval": first.retrieval}) == first
+    assert starting_point(wishing.bench) == second
+    world.serve(second)
+    assert propose(wishing.bench) is None
+
+
 def test_documents_that_came_back_as_they_were_need_no_new_release(world: World) -> None:
     ingest(world.docs)
     world.serve(proposed(world))
@@ -152,3 +169,19 @@ def test_a_tuned_candidate_keeps_the_prompt_it_was_trained_with_and_drops_the_ex
     tuned = tuned_candidate(world.bench, start, snapshot, model)
     assert (tuned.pattern, tuned.model, tuned.prompt.examples) == ("sequential", model, ())
     assert (tuned.prompt.system, tuned.prompt.abstention) == (start.prompt.system, start.prompt.abstention)
+
+
+@pytest.mark.parametrize("retrieval", [RetrievalSettings(), RetrievalSettings(k=1, documents=("saw.md",))], ids=str)
+def test_a_tuned_candidate_abstains_below_a_confidence_calibrated_on_its_own_retrieval(
+    world: World, retrieval: RetrievalSettings
+) -> None:
+    ingest(world.docs)
+    world.labels.held = HOUSE  # type: ignore[attr-defined]
+    start = starting_point(world.bench).model_copy(update={"retrieval": retrieval})
+    snapshot = newest_snapshot(world.bench)
+    found = retrieve(world.bench.retrieval, reference(snapshot), [one.question for one in HOUSE], retrieval)
+    pump, saw, cost = (confidence(one.question, hits) for one, hits in zip(HOUSE, found, strict=True))
+    assert cost < min(pump, saw)
+    least = (cost + min(pump, saw)) / 2
+    tuned = tuned_candidate(world.bench, start, snapshot, start.model)
+    assert tuned.retrieval == retrieval.model_copy(update={"min_confidence": least})

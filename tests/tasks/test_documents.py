@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,12 @@ import pytest
 from document_fakes import LineParser, MemorySource, WordEmbedder, foresee, ingest, new_bench, new_catalog, rebuilt
 from sqlalchemy import Engine, text
 
+from infra.adapters.folder_source import FolderSource
 from tasks.core.errors import TooManyDeletions, UsageError
-from tasks.documents import DocumentsBench, plan, published_snapshot
+from tasks.core.ports import Parsed, Unparsable
+from tasks.core.retrieval import words
+from tasks.documents import DocumentsBench, holding_lease, plan, published_snapshot, read
+from tasks.snapshots import build, embed, publish
 from tasks.sources import resolve_sources, scan
 
 PUMPS = "# Pumps\n\n## H300\n\nThe H300 runs at 42 bar.\n\n## H400\n\nThe H400 runs at 50 bar."
@@ -71,14 +75,21 @@ def test_an_edit_embeds_the_edited_section_only(bench: DocumentsBench, source: M
     assert embedded(bench)[3:] == ["Pumps > H300\nThe H300 runs at 45 bar."]
 
 
-def test_the_plan_is_what_the_run_does(bench: DocumentsBench, source: MemorySource) -> None:
+def test_the_plan_is_what_the_run_does_to_the_token_and_the_cent(bench: DocumentsBench, source: MemorySource) -> None:
+    bench = replace(bench, embedder=WordEmbedder(usd_per_million_tokens=1000.0))
     for _ in range(2):
         predicted = foresee(bench).as_json()
         done = ingest(bench).as_json()
+        assert predicted["tokens"] == sum(len(words(one)) for one in embedded(bench)[-int(str(done["embeds"])) :])
+        assert predicted["cost_usd"] == int(str(predicted["tokens"])) / 1000 > 0
         assert {**predicted, "seconds": 0, "plan": False} == {**done, "seconds": 0}
         source.write("pumps.md", PUMPS + "\n\n## H500\n\nNew.")
         source.write("copy.md", SEALS)
         source.contents.pop("seals.md", None)
+
+
+def index_files(folder: Path) -> list[bytes]:
+    return [(folder / f"catalog-index.sqlite{end}").read_bytes() for end in ("", "-wal")]
 
 
 # ── nothing unneeded ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,10 +97,10 @@ def test_the_plan_is_what_the_run_does(bench: DocumentsBench, source: MemorySour
 
 def test_a_second_run_writes_nothing(bench: DocumentsBench, engine: Engine, tmp_path: Path) -> None:
     first = ingest(bench)
-    before, index = stored(engine, tmp_path), (tmp_path / "catalog-index.sqlite").read_bytes()
+    before, index = stored(engine, tmp_path), index_files(tmp_path)
     second = ingest(bench)
     assert stored(engine, tmp_path) == before
-    assert (tmp_path / "catalog-index.sqlite").read_bytes() == index
+    assert index_files(tmp_path) == index
     assert (second.snapshot, second.manifest_hash, second.embeds) == (1, first.manifest_hash, 0)
     assert second.chunks == {"born": 0, "died": 0, "live": 3}
 
@@ -303,3 +314,91 @@ def test_a_source_moves_by_name(folders: tuple[DocumentsBench, Path, Path], tmp_
 def test_no_source_and_no_path_says_what_to_type(bench: DocumentsBench) -> None:
     with pytest.raises(UsageError, match="ratchet ingest PATH"):
         ingest(bench, None)
+
+
+# ── what may pass is tried again ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class HastyParser(LineParser):
+    """Runs out of time on every document that says SLOW, until it gets better."""
+
+    better = False
+
+    def parse(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Parsed | Unparsable]:
+        for uri, data in files:
+            self.parsed.append(uri)
+            if b"SLOW" in data and not self.better:
+                yield Unparsable(uri, "it took longer than 60 s", transient=True)
+            else:
+                yield from LineParser().parse([(uri, data)])
+
+
+def test_what_ran_out_of_time_is_tried_again_later_and_then_less_and_less_often(
+    bench: DocumentsBench, source: MemorySource, engine: Engine
+) -> None:
+    parser = HastyParser()
+    bench = replace(bench, parser=parser)
+    source.write("slow.md", "# SLOW\n\nIt takes its time.")
+    ingest(bench)
+    (first,) = bench.catalog.quarantined("default")
+    assert (first.tries, parser.parsed.count("slow.md")) == (1, 1)
+    ingest(bench)
+    assert parser.parsed.count("slow.md") == 1  # not yet
+
+    since = quarantined_since(engine)
+    let_time_pass(engine)
+    ingest(bench)
+    assert quarantined_since(engine) == since  # how long it has been missing
+    (second,) = bench.catalog.quarantined("default")
+    assert (second.tries, parser.parsed.count("slow.md")) == (2, 2)
+    assert first.retry_at is not None
+    assert second.retry_at is not None
+    assert second.retry_at - first.retry_at == pytest.approx(600, abs=60)  # waits 1,200 s where it waited 600 s
+
+    parser.better = True
+    let_time_pass(engine)
+    assert ingest(bench).documents["added"] == 1
+    assert bench.catalog.quarantined("default") == ()
+
+
+def test_what_is_broken_for_good_is_tried_again_only_on_demand(bench: DocumentsBench, source: MemorySource) -> None:
+    source.write("bad.md", "POISON")
+    ingest(bench)
+    parser = bench.parser
+    assert isinstance(parser, LineParser)
+    with_retry = plan(bench, scan(bench, resolve_sources(bench)), retry_quarantined=True)
+    without = plan(bench, scan(bench, resolve_sources(bench)))
+    assert [file.path for file in with_retry.to_read] == ["bad.md"]
+    assert without.to_read == ()
+
+
+def quarantined_since(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT since FROM quarantine")).scalars())
+
+
+def let_time_pass(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE quarantine SET retry_at = 0"))
+
+
+# ── globs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_globs_are_remembered_with_the_source_and_narrowing_them_removes_documents(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    (docs / "drafts").mkdir(parents=True)
+    for name in ("a.md", "b.md", "drafts/c.md"):
+        (docs / name).write_text(f"# {name}\n\nAbout {name}.")
+    engine = new_catalog(tmp_path)
+    bench = new_bench(tmp_path, engine=engine)
+    bench = replace(bench, open_source=lambda s: FolderSource(s.uri, include=s.include, exclude=s.exclude))
+    ingest(bench, str(docs))
+    where = resolve_sources(bench, str(docs), exclude=["drafts/"])
+    with holding_lease(bench) as lease:
+        embedded = embed(bench, read(bench, plan(bench, scan(bench, where)), lease), lease)
+        publish(bench, build(bench, embedded, lease), lease)
+    assert [d.uri for d in bench.catalog.documents("default", 2)] == ["a.md", "b.md"]
+    assert resolve_sources(bench)[0].exclude == ("drafts/",)
+    assert ingest(bench, None).is_new is False
+    engine.dispose()

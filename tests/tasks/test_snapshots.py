@@ -10,17 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from document_fakes import MemorySource, WordEmbedder, ingest, new_bench, new_catalog
+from document_fakes import MemorySource, WordEmbedder, find, ingest, new_bench, new_catalog
 from sqlalchemy import Engine
 
 from infra.adapters.catalog.leases import CatalogLeases
 from infra.adapters.embedded_index import EmbeddedIndex
 from tasks.core.document_catalog import Lease
-from tasks.core.documents import Chunk, Hit, IndexEntry
+from tasks.core.documents import Chunk, Hit, IndexedLife
 from tasks.core.errors import AssistantBusy, IndexIncomplete, LeaseLost
 from tasks.core.ingestion import Embedded
-from tasks.core.releases import RetrievalSettings
-from tasks.documents import DocumentsBench, holding_lease, plan, published_snapshot, read, search
+from tasks.documents import DocumentsBench, holding_lease, plan, published_snapshot, read
 from tasks.snapshots import build, embed, publish
 from tasks.sources import resolve_sources, scan
 
@@ -56,8 +55,7 @@ def prepared(bench: DocumentsBench, lease: Lease) -> Embedded:
 
 
 def ask(bench: DocumentsBench, snapshot: int) -> list[Hit]:
-    collection = published_snapshot(bench).collection
-    return search(bench.index, bench.embedder, collection, snapshot, "which pump has seal 5", RetrievalSettings(k=10))
+    return find(bench, snapshot, "which pump has seal 5")
 
 
 def test_a_built_snapshot_is_invisible_until_it_is_published(bench: DocumentsBench, source: MemorySource) -> None:
@@ -159,7 +157,7 @@ def test_an_overtaken_run_cannot_write_to_the_index(
     collection = published_snapshot(bench).collection
     before = bench.index.chunk_ids(collection, 10)
     with pytest.raises(LeaseLost):
-        bench.index.bury(collection, 2, sorted(before)[:5], slow.token)
+        bench.index.undo(collection, 1, slow.token)
     assert bench.index.chunk_ids(collection, 10) == before
 
 
@@ -169,7 +167,7 @@ def test_an_overtaken_run_stops_at_its_next_step(bench: DocumentsBench, engine: 
     with pytest.raises(LeaseLost):
         read(bench, todo, slow)
     with pytest.raises(LeaseLost):
-        build(bench, Embedded(read(bench, todo), 0), slow)
+        build(bench, Embedded(read(bench, todo), 0, 0, True, 0.0), slow)
 
 
 def test_both_runs_building_the_same_number_leave_one_snapshot(
@@ -198,14 +196,11 @@ class LossyIndex(EmbeddedIndex):
     honest = False
     loses_deaths = False
 
-    def insert(self, collection: str, snapshot: int, entries: Sequence[IndexEntry], token: int) -> int:
-        kept = entries if self.loses_deaths else entries[1:]
-        super().insert(collection, snapshot, kept, token)
-        return len(kept) if self.honest else len(entries)
-
-    def bury(self, collection: str, snapshot: int, chunk_ids: Sequence[str], token: int) -> int:
-        super().bury(collection, snapshot, chunk_ids[1:], token)
-        return len(chunk_ids)
+    def put(self, collection: str, lives: Sequence[IndexedLife], token: int) -> Sequence[IndexedLife]:
+        drops = (lives[0].died is not None) is self.loses_deaths
+        lost = lives[:1] if drops else []
+        super().put(collection, lives[len(lost) :], token)
+        return lost if self.honest else []
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -214,7 +209,7 @@ def test_a_store_that_drops_an_object_is_caught_before_publishing(
 ) -> None:
     index = LossyIndex(tmp_path / "lossy.sqlite")
     index.honest = honest
-    with pytest.raises(IndexIncomplete, match="confirmed 19 of 20 births" if honest else "1 are missing"):
+    with pytest.raises(IndexIncomplete, match="did not confirm 1 of 20 births" if honest else "1 are missing"):
         ingest(replace(bench, index=index))
     assert bench.catalog.published("default") is None
 
@@ -261,8 +256,8 @@ def test_an_index_that_was_damaged_is_mended(bench: DocumentsBench, source: Memo
 def test_chunks_that_nobody_recorded_are_removed(bench: DocumentsBench, source: MemorySource) -> None:
     ingest(bench)
     collection = published_snapshot(bench).collection
-    stray = IndexEntry(Chunk("stray", "page-1.md", (), "text"), np.zeros(32, dtype="<f4").tobytes())
-    bench.index.insert(collection, 2, [stray], token=1)
+    stray = IndexedLife(Chunk("stray", "page-1.md", (), "text"), np.zeros(32, dtype="<f4").tobytes(), born=2)
+    bench.index.put(collection, [stray], token=1)
     edit_a_fifth(source)
     ingest(bench)
     assert "stray" not in bench.index.chunk_ids(collection, 2)

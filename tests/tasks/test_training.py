@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from document_fakes import WordEmbedder, new_catalog
+from retrieval_fakes import published
 
+from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.training import CatalogTrainings
-from infra.adapters.embedded_index import EmbeddedIndex
-from tasks.core.documents import Chunk, IndexEntry
 from tasks.core.errors import GoldenLeak, ModelUnavailable
+from tasks.core.fingerprints import collection_name
 from tasks.core.label_import import LabelChanges
 from tasks.core.labels import Label, Split
 from tasks.core.ports import Progress, TrainedModel, TrainingRow
@@ -30,10 +30,11 @@ from tasks.training import (
     tuned_prompt,
 )
 
-SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection="default-c")
+SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
 PROMPT = tuned_prompt(default_prompt("The handbook does not say."))
 PUMPS = 10
 GOLDEN_PAGE = "pumps/0.md"
+PAGE = "# Pump {0}\n\nPump {0} runs at up to {0}0 bar.\n\n# Care of pump {0}\n\nIts seal is waxed in month {0}."
 
 
 @dataclass
@@ -69,18 +70,13 @@ LABELS = [label(0, "golden"), label(1, "validation"), *(label(n, "train") for n 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> TrainingBench:
-    engine, index, embedder = new_catalog(tmp_path), EmbeddedIndex(tmp_path / "index.sqlite"), WordEmbedder()
-    texts = [f"Pump {n} runs at up to {n}0 bar." for n in range(PUMPS)]
-    vectors = embedder.embed(texts)
-    chunks = [Chunk(f"c-{n}", f"pumps/{n}.md", (f"Pump {n}",), text) for n, text in enumerate(texts)]
-    entries = [IndexEntry(chunk, vector.tobytes()) for chunk, vector in zip(chunks, vectors, strict=True)]
-    index.insert(SNAPSHOT.collection, SNAPSHOT.number, entries, 1)
+    retrieval, _ = published(tmp_path, {f"pumps/{n}.md": PAGE.format(n) for n in range(PUMPS)})
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
     made = TrainingBench(
         assistant="default",
         labels=CatalogLabels(engine),
         trainings=CatalogTrainings(engine),
-        embedder=embedder,
-        index=index,
+        retrieval=retrieval,
         trainer=NotingTrainer(),
         workdir=tmp_path / "trainings",
         threshold=PUMPS - 2,
@@ -133,6 +129,24 @@ def test_as_many_passages_are_shown_as_the_release_retrieves(bench: TrainingBenc
     labels = freeze_labels(bench)
     rows = render_rows(bench, labels, SNAPSHOT, PROMPT, RetrievalSettings(k=3))
     assert all("\n\n[3] " in row.prompt[-1].content for row in rows.train)
+
+
+def test_rows_show_the_neighbours_that_a_release_would_join(bench: TrainingBench) -> None:
+    plain = "] Pump 5\nPump 5 runs at up to 50 bar.\n\n"
+    joined = "] Pump 5\nPump 5 runs at up to 50 bar.\n\nCare of pump 5\nIts seal is waxed in month 5.\n\n"
+    shown = {
+        neighbours: [
+            row.prompt[-1].content
+            for row in render_rows(
+                bench, freeze_labels(bench), SNAPSHOT, PROMPT, RetrievalSettings(k=1, neighbours=neighbours)
+            ).train
+            if row.label_id == "l-5"
+        ]
+        for neighbours in (0, 1)
+    }
+    assert shown[0]
+    assert all(plain in text and joined not in text for text in shown[0])
+    assert all(joined in text for text in shown[1])
 
 
 def test_a_tuned_prompt_needs_no_examples() -> None:

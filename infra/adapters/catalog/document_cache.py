@@ -10,6 +10,7 @@ from sqlalchemy import Engine, insert, select
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import reading
+from tasks.core.document_catalog import Bytes
 from tasks.core.documents import Element
 
 KEYS_PER_QUERY = 500  # below the number of variables any engine allows in one statement
@@ -21,23 +22,39 @@ class CatalogDocumentCache:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def elements(self, content_hash: str, parser: str, kind: str) -> tuple[Element, ...] | None:
-        query = select(t.parses.c.elements).where(
-            t.parses.c.content_hash == content_hash, t.parses.c.parser == parser, t.parses.c.kind == kind
-        )
+    def elements(self, wanted: Sequence[Bytes], parser: str) -> Mapping[Bytes, tuple[Element, ...]]:
+        keys = set(wanted)
+        hashes = sorted({key.content_hash for key in keys})
+        found: dict[Bytes, tuple[Element, ...]] = {}
         with reading(self._engine).begin() as connection:
-            packed = connection.scalar(query)
-        return None if packed is None else tuple(Element(*row) for row in json.loads(zlib.decompress(packed)))
+            for start in range(0, len(hashes), KEYS_PER_QUERY):
+                part = hashes[start : start + KEYS_PER_QUERY]
+                query = select(t.parses.c.content_hash, t.parses.c.kind, t.parses.c.elements)
+                for row in connection.execute(
+                    query.where(t.parses.c.parser == parser, t.parses.c.content_hash.in_(part))
+                ):
+                    key = Bytes(row.content_hash, row.kind)
+                    if key in keys:
+                        found[key] = tuple(Element(*one) for one in json.loads(zlib.decompress(row.elements)))
+        return found
 
-    def keep_elements(self, content_hash: str, parser: str, kind: str, elements: Sequence[Element]) -> None:
-        if self.elements(content_hash, parser, kind) is not None:
-            return
-        rows = [(e.kind, e.text, e.level, e.page) for e in elements]
-        packed = zlib.compress(json.dumps(rows, ensure_ascii=False).encode())
+    def keep_elements(self, parsed: Mapping[Bytes, Sequence[Element]], parser: str) -> None:
+        rows = [
+            {"content_hash": key.content_hash, "kind": key.kind, "parser": parser, "elements": _packed(elements)}
+            for key, elements in parsed.items()
+        ]
         with self._engine.begin() as connection:
-            connection.execute(
-                insert(t.parses).values(content_hash=content_hash, parser=parser, kind=kind, elements=packed)
-            )
+            hashes = [key.content_hash for key in parsed]
+            query = select(t.parses.c.content_hash, t.parses.c.kind)
+            known = {
+                Bytes(*row)
+                for row in connection.execute(
+                    query.where(t.parses.c.parser == parser, t.parses.c.content_hash.in_(hashes))
+                )
+            }
+            new = [row for row in rows if Bytes(str(row["content_hash"]), str(row["kind"])) not in known]
+            if new:
+                connection.execute(insert(t.parses), new)
 
     def missing_vectors(self, keys: Sequence[str]) -> set[str]:
         missing = set(keys)
@@ -63,3 +80,8 @@ class CatalogDocumentCache:
             new = [{"key": key, "vector": vector} for key, vector in vectors.items() if key not in known]
             if new:
                 connection.execute(insert(t.vectors), new)
+
+
+def _packed(elements: Sequence[Element]) -> bytes:
+    rows = [(e.kind, e.text, e.level, e.page) for e in elements]
+    return zlib.compress(json.dumps(rows, ensure_ascii=False).encode(), level=1)

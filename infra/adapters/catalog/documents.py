@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import now, reading
@@ -24,6 +38,8 @@ from tasks.core.document_catalog import (
 from tasks.core.documents import Chunk, Snapshot
 from tasks.core.errors import LeaseLost
 
+PORTION = 500  # values in one IN (…)
+
 
 class CatalogDocuments:
     """DocumentCatalog on SQL."""
@@ -37,7 +53,7 @@ class CatalogDocuments:
         query = select(t.sources).where(t.sources.c.assistant == assistant)
         with reading(self._engine).begin() as connection:
             rows = connection.execute(query.order_by(t.sources.c.added_at, t.sources.c.name)).all()
-        return tuple(RegisteredSource(row.name, row.uri) for row in rows)
+        return tuple(_source(row) for row in rows)
 
     def published(self, assistant: str, number: int | None = None) -> Snapshot | None:
         query = select(t.snapshots).where(t.snapshots.c.assistant == assistant, t.snapshots.c.state == "published")
@@ -54,10 +70,17 @@ class CatalogDocuments:
         return None if row is None else _snapshot(row)
 
     def documents(self, assistant: str, snapshot: int) -> tuple[LiveDocument, ...]:
-        query = select(t.documents).where(*_alive(t.documents, assistant, snapshot)).order_by(t.documents.c.uri)
+        d = t.documents.c
+        query = select(d.uri, d.source, d.content_hash, d.digest, d.chunk_count)
         with reading(self._engine).begin() as connection:
-            rows = connection.execute(query).all()
-        return tuple(LiveDocument(row.uri, row.source, row.content_hash, tuple(row.chunk_ids)) for row in rows)
+            rows = connection.execute(query.where(*_alive(t.documents, assistant, snapshot)).order_by(d.uri))
+            return tuple(LiveDocument(*row) for row in rows)
+
+    def reading_order(self, assistant: str, snapshot: int, documents: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        query = select(t.documents.c.uri, t.documents.c.chunk_ids).where(*_alive(t.documents, assistant, snapshot))
+        with reading(self._engine).begin() as connection:
+            rows = _in_portions(connection, query, t.documents.c.uri, documents)
+            return {row.uri: tuple(row.chunk_ids) for row in rows}
 
     def chunk_keys(self, assistant: str, snapshot: int) -> Mapping[str, str]:
         query = select(t.chunks.c.id, t.chunks.c.vector_key).where(*_alive(t.chunks, assistant, snapshot))
@@ -69,10 +92,19 @@ class CatalogDocuments:
         with reading(self._engine).begin() as connection:
             return {row.id: _chunk(row) for row in connection.execute(query)}
 
-    def chunk_lives(self, assistant: str) -> tuple[ChunkLife, ...]:
-        query = select(t.chunks).where(t.chunks.c.assistant == assistant).order_by(t.chunks.c.born, t.chunks.c.id)
+    def chunk_lives(self, assistant: str, collection: str) -> tuple[ChunkLife, ...]:
+        same = (t.snapshots.c.assistant == t.chunks.c.assistant) & (t.snapshots.c.number == t.chunks.c.born)
+        query = select(t.chunks).join(t.snapshots, same).where(t.chunks.c.assistant == assistant)
+        query = query.where(t.snapshots.c.collection == collection, t.snapshots.c.state != "building")
         with reading(self._engine).begin() as connection:
-            return tuple(ChunkLife(_chunk(r), r.vector_key, r.born, r.died) for r in connection.execute(query))
+            rows = connection.execute(query.order_by(t.chunks.c.born, t.chunks.c.id))
+            return tuple(_life(row) for row in rows)
+
+    def living(self, assistant: str, snapshot: int, chunk_ids: Sequence[str]) -> tuple[ChunkLife, ...]:
+        query = select(t.chunks).where(*_alive(t.chunks, assistant, snapshot)).order_by(t.chunks.c.id)
+        with reading(self._engine).begin() as connection:
+            lives = [_life(row) for row in _in_portions(connection, query, t.chunks.c.id, chunk_ids)]
+        return tuple(sorted(lives, key=lambda life: life.chunk.id))
 
     def hints(self, assistant: str, source: str) -> Mapping[str, Hint]:
         query = select(t.file_hints).where(t.file_hints.c.assistant == assistant, t.file_hints.c.source == source)
@@ -82,6 +114,30 @@ class CatalogDocuments:
     def quarantined(self, assistant: str) -> tuple[Quarantined, ...]:
         with reading(self._engine).begin() as connection:
             return _quarantined(connection, assistant)
+
+    def snapshots(self, assistant: str) -> tuple[Snapshot, ...]:
+        query = select(t.snapshots).where(t.snapshots.c.assistant == assistant, t.snapshots.c.state == "published")
+        with reading(self._engine).begin() as connection:
+            return tuple(_snapshot(row) for row in connection.execute(query.order_by(t.snapshots.c.number)))
+
+    def reclaimed(self, assistant: str) -> Mapping[int, str]:
+        s = t.snapshots.c
+        query = select(s.number, s.reclaimed_at).where(s.assistant == assistant, s.state == "reclaimed")
+        with reading(self._engine).begin() as connection:
+            return {row.number: row.reclaimed_at for row in connection.execute(query)}
+
+    def identity(self) -> str:
+        query = select(t.catalog_identity.c.id)
+        with reading(self._engine).begin() as connection:
+            found = connection.scalar(query)
+        if found is not None:
+            return str(found)
+        with self._engine.begin() as connection:
+            found = connection.scalar(query)
+            if found is None:
+                found = uuid4().hex
+                connection.execute(insert(t.catalog_identity).values(id=found))
+            return str(found)
 
     # ── writing: each in one transaction, under the lease ────────────────────────────────────────────────────────────
 
@@ -148,6 +204,14 @@ def _chunk(row: Any) -> Chunk:
     return Chunk(row.id, row.document, tuple(row.heading_path), row.text, row.page)
 
 
+def _life(row: Any) -> ChunkLife:
+    return ChunkLife(_chunk(row), row.vector_key, row.born, row.died)
+
+
+def _source(row: Any) -> RegisteredSource:
+    return RegisteredSource(row.name, row.uri, tuple(row.include), tuple(row.exclude))
+
+
 def _snapshot_values(snapshot: Snapshot) -> dict[str, object]:
     return {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
 
@@ -158,13 +222,15 @@ def _turn_over_documents(connection: Connection, publication: Publication) -> No
     rows = [
         {
             "assistant": assistant,
-            "uri": document.uri,
+            "uri": born.document.uri,
             "born": number,
-            "source": document.source,
-            "content_hash": document.content_hash,
-            "chunk_ids": list(document.chunk_ids),
+            "source": born.document.source,
+            "content_hash": born.document.content_hash,
+            "chunk_ids": list(born.chunk_ids),
+            "digest": born.document.digest,
+            "chunk_count": born.document.chunk_count,
         }
-        for document in publication.born
+        for born in publication.born
     ]
     if rows:
         connection.execute(insert(t.documents), rows)
@@ -203,12 +269,12 @@ def _mark_dead(
 def _quarantined(connection: Connection, assistant: str) -> tuple[Quarantined, ...]:
     query = select(t.quarantine).where(t.quarantine.c.assistant == assistant).order_by(t.quarantine.c.uri)
     rows = connection.execute(query).all()
-    return tuple(Quarantined(row.uri, row.source, row.content_hash, row.parser, row.reason) for row in rows)
+    return tuple(Quarantined(*(getattr(row, name) for name in Quarantined.__dataclass_fields__)) for row in rows)
 
 
 def _is_settled(connection: Connection, accounts: Accounts) -> bool:
     query = select(t.sources).where(t.sources.c.assistant == accounts.assistant)
-    known = {RegisteredSource(row.name, row.uri) for row in connection.execute(query)}
+    known = {_source(row) for row in connection.execute(query)}
     names = {source.name for source in accounts.sources}
     quarantined = {q for q in _quarantined(connection, accounts.assistant) if q.source in names}
     return known >= set(accounts.sources) and quarantined == set(accounts.quarantined)
@@ -217,37 +283,58 @@ def _is_settled(connection: Connection, accounts: Accounts) -> bool:
 def _settle(connection: Connection, accounts: Accounts) -> None:
     for source in accounts.sources:
         mine = (t.sources.c.assistant == accounts.assistant, t.sources.c.name == source.name)
-        if connection.execute(update(t.sources).where(*mine).values(uri=source.uri)).rowcount == 0:
-            row = {"assistant": accounts.assistant, "name": source.name, "uri": source.uri, "added_at": now()}
+        row = {"uri": source.uri, "include": list(source.include), "exclude": list(source.exclude)}
+        if connection.execute(update(t.sources).where(*mine).values(**row)).rowcount == 0:
+            row |= {"assistant": accounts.assistant, "name": source.name, "added_at": now()}
             connection.execute(insert(t.sources).values(**row))
     _replace_quarantine(connection, accounts)
 
 
 def _replace_quarantine(connection: Connection, accounts: Accounts) -> None:
-    """Rows that stay keep their `since`: how long a document has been missing is part of the debt."""
+    """A row whose bytes stay keeps its `since`: how long a document has been missing is part of the debt."""
     names = {source.name for source in accounts.sources}
-    known = {q for q in _quarantined(connection, accounts.assistant) if q.source in names}
-    for gone in known - set(accounts.quarantined):
-        mine = (t.quarantine.c.assistant == accounts.assistant, t.quarantine.c.uri == gone.uri)
-        connection.execute(delete(t.quarantine).where(*mine))
-    for new in set(accounts.quarantined) - known:
-        row = {name: getattr(new, name) for name in Quarantined.__dataclass_fields__}
-        connection.execute(insert(t.quarantine).values(assistant=accounts.assistant, since=now(), **row))
+    known = {q.uri: q for q in _quarantined(connection, accounts.assistant) if q.source in names}
+    wanted = {q.uri: q for q in accounts.quarantined}
+    for uri in known.keys() | wanted.keys():
+        old, new = known.get(uri), wanted.get(uri)
+        mine = (t.quarantine.c.assistant == accounts.assistant, t.quarantine.c.uri == uri)
+        if old is not None and new is not None and old.content_hash == new.content_hash:
+            connection.execute(update(t.quarantine).where(*mine).values(**_quarantine_values(new)))
+        elif old != new:
+            connection.execute(delete(t.quarantine).where(*mine))
+            if new is not None:
+                row = _quarantine_values(new) | {"assistant": accounts.assistant, "since": now()}
+                connection.execute(insert(t.quarantine).values(**row))
+
+
+def _quarantine_values(refused: Quarantined) -> dict[str, object]:
+    return {name: getattr(refused, name) for name in Quarantined.__dataclass_fields__}
 
 
 def _replace_hints(connection: Connection, accounts: Accounts) -> None:
-    mine = t.file_hints.c.assistant == accounts.assistant
-    names = [source.name for source in accounts.sources]
-    connection.execute(delete(t.file_hints).where(mine, t.file_hints.c.source.in_(names)))
-    rows = [
+    """Writes what is news only: of ten thousand hints a day's edits change a few."""
+    h = t.file_hints.c
+    its = (h.assistant == accounts.assistant, h.source == bindparam("its_source"), h.uri == bindparam("its_uri"))
+    gone = [{"its_source": hint.source, "its_uri": hint.path} for hint in (*accounts.stale_hints, *accounts.hints)]
+    if gone:
+        connection.execute(delete(t.file_hints).where(*its), gone)
+    news = [
         {
             "assistant": accounts.assistant,
-            "source": h.source,
-            "uri": h.path,
-            "hint": h.hint,
-            "content_hash": h.content_hash,
+            "source": hint.source,
+            "uri": hint.path,
+            "hint": hint.hint,
+            "content_hash": hint.content_hash,
         }
-        for h in accounts.hints
+        for hint in accounts.hints
     ]
-    if rows:
-        connection.execute(insert(t.file_hints), rows)
+    if news:
+        connection.execute(insert(t.file_hints), news)
+
+
+def _in_portions(
+    connection: Connection, query: Select[Any], column: ColumnElement[str], values: Sequence[str]
+) -> Iterator[Row[Any]]:
+    """The rows whose column is one of the values: databases take only so many of them at a time."""
+    for start in range(0, len(values), PORTION):
+        yield from connection.execute(query.where(column.in_(values[start : start + PORTION])))

@@ -83,6 +83,8 @@ class CatalogReleases:
         pointer = t.assistants.c.current_release
         seen = pointer.is_(None) if expected is None else pointer == expected
         with self._engine.begin() as connection:
+            if _is_reclaimed(connection, assistant, release):
+                return None
             moved = connection.execute(
                 update(t.assistants).where(t.assistants.c.name == assistant, seen).values(current_release=release)
             )
@@ -108,6 +110,17 @@ def ensure_assistant(connection: Connection, name: str) -> None:
     known = connection.scalar(select(t.assistants.c.name).where(t.assistants.c.name == name))
     if known is None:
         connection.execute(insert(t.assistants).values(name=name, created_at=now()))
+
+
+def _is_reclaimed(connection: Connection, assistant: str, release: str) -> bool:
+    """Whether vacuum reclaimed the release's snapshot since that was checked: both lock the assistant's row."""
+    connection.execute(select(t.assistants.c.name).where(t.assistants.c.name == assistant).with_for_update())
+    found = _find(connection, assistant, release)
+    if found is None:
+        return False
+    s = t.snapshots.c
+    state = select(s.state).where(s.assistant == assistant, s.number == found.manifest.snapshot.number)
+    return connection.scalar(state) == "reclaimed"
 
 
 def _find(connection: Connection, assistant: str, release: str) -> ReleaseRow | None:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -36,6 +35,12 @@ assistants = Table(
     Column("created_at", String(32), nullable=False),
 )
 
+catalog_identity = Table(  # one row: which catalog this is, so that an index knows whose it is
+    "catalog_identity",
+    metadata,
+    Column("id", String(32), primary_key=True),
+)
+
 # ── documents ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 sources = Table(
@@ -45,6 +50,8 @@ sources = Table(
     Column("name", String(63), primary_key=True),  # the first is "docs": its documents' URIs carry no prefix
     Column("uri", Text, nullable=False),  # absolute path, s3://…, git+…
     Column("added_at", String(32), nullable=False),
+    Column("include", JSON, nullable=False, server_default="[]"),  # globs
+    Column("exclude", JSON, nullable=False, server_default="[]"),
 )
 
 documents = Table(
@@ -57,8 +64,9 @@ documents = Table(
     Column("source", String(63), nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("chunk_ids", JSON, nullable=False),  # in reading order: neighbours are found here
+    Column("digest", String(64), nullable=False, server_default=""),  # of URI, content hash and chunk ids
+    Column("chunk_count", Integer, nullable=False, server_default="0"),
 )
-Index(None, documents.c.assistant, documents.c.died)
 
 file_hints = Table(  # a cache: lets a scan skip hashing files whose hint did not change; never decides alone
     "file_hints",
@@ -80,6 +88,8 @@ quarantine = Table(
     Column("parser", String(128), nullable=False),
     Column("reason", Text, nullable=False),
     Column("since", String(32), nullable=False),
+    Column("tries", Integer, nullable=False, server_default="1"),
+    Column("retry_at", Float),  # seconds since the epoch
 )
 
 chunks = Table(
@@ -95,7 +105,6 @@ chunks = Table(
     Column("page", Integer),
     Column("vector_key", String(64), nullable=False),
 )
-Index(None, chunks.c.assistant, chunks.c.died)
 
 vectors = Table(  # computed once in their life: shared by all paths, snapshots and assistants
     "vectors",
@@ -127,6 +136,7 @@ snapshots = Table(
     Column("chunks", Integer, nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("published_at", String(32)),
+    Column("reclaimed_at", String(32)),  # when vacuum deleted what only this snapshot could read
 )
 
 leases = Table(
@@ -230,6 +240,18 @@ promotions = Table(  # append-only
     Column("who", String(160), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", String(32), nullable=False),
+)
+
+probes = Table(  # what a release found when it was registered: asked again after later publishes and vacuums
+    "probes",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("release", String(32), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("question", Text, nullable=False),
+    Column("expected", JSON, nullable=False),  # chunk ids, best first
+    Column("found", JSON),  # what was found the last time it was asked again
+    Column("checked_at", String(32)),
 )
 
 completions = Table(  # greedy completions by (model fingerprint, prompt, limit): asked once in their life

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from document_fakes import ingest, new_bench, new_catalog
+from document_fakes import find, ingest, new_bench, new_catalog
 
 from infra.adapters.minilm_embedder import MiniLmEmbedder
 from infra.adapters.unstructured_parser import UnstructuredParser
-from tasks.core.releases import RetrievalSettings
-from tasks.documents import DocumentsBench, published_snapshot, search
+from tasks.documents import DocumentsBench
 
 MARKDOWN = """# Halden 300 pump
 
@@ -55,11 +54,9 @@ def test_a_folder_of_documents_becomes_searchable_and_follows_its_edits(bench: D
     second = ingest(bench, str(docs))
     assert (second.embeds, second.documents["changed"], second.documents["added"]) == (1, 1, 1)
 
-    snapshot = published_snapshot(bench)
-    wanted = RetrievalSettings(k=1)
     for number, text in ((1, "42 bar"), (2, "45 bar")):
         question = "What pressure may the pump reach?"
-        (hit,) = search(bench.index, bench.embedder, snapshot.collection, number, question, wanted)
+        (hit,) = find(bench, number, question, k=1)
         assert (hit.chunk.document, hit.chunk.heading_path) == ("pump.md", ("Halden 300 pump", "Operating limits"))
         assert text in hit.chunk.text
 

@@ -211,6 +211,13 @@ def test_search_is_retrieval_of_the_current_release(address: str, desk: FakeDesk
     assert len(http.get(f"{address}/v1/search", params={"q": "heat"}).json()["contexts"]) == 2  # the release's k
 
 
+def test_search_can_be_narrowed_to_documents_and_headings(address: str) -> None:
+    found = http.get(f"{address}/v1/search?q=x&k=3&document=page-7*&document=page-5.md").json()["contexts"]
+    assert [context["document"] for context in found] == ["page-5.md", "page-7.md", "page-70.md"]
+    assert http.get(f"{address}/v1/search?q=x&heading=Pa*").json()["contexts"] != []
+    assert http.get(f"{address}/v1/search?q=x&heading=pa*").json()["contexts"] == []
+
+
 def test_search_asks_which_assistant_when_there_are_several(desk: FakeDesk) -> None:
     lonely = FakeDesk()
     lonely.promote(manifest(1, "a"))

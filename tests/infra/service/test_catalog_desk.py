@@ -7,13 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from document_fakes import MemorySource, WordEmbedder, ingest, new_bench, new_catalog
+from document_fakes import MemorySource, ingest, new_bench, new_catalog
+from retrieval_fakes import over
 from service_fakes import running, wait_until
 from sqlalchemy import Engine
 
 from infra.adapters.catalog.documents import CatalogDocuments
 from infra.adapters.catalog.releases import CatalogReleases
-from infra.adapters.embedded_index import EmbeddedIndex
 from infra.service.app import create_app
 from infra.service.catalog_desk import CatalogDesk
 from tasks.answering import AnsweringBench
@@ -68,9 +68,7 @@ def engine(tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def desk(engine: Engine, tmp_path: Path) -> CatalogDesk:
-    return CatalogDesk(
-        engine, AnsweringBench(EmbeddedIndex(tmp_path / "catalog-index.sqlite"), WordEmbedder(), OneModel())
-    )
+    return CatalogDesk(engine, AnsweringBench(over(new_bench(tmp_path, engine=engine)), OneModel()))
 
 
 @pytest.fixture
@@ -185,6 +183,6 @@ def test_answers_while_the_pointer_moves_come_each_from_one_release(
 
 def test_search_reads_the_releases_own_snapshot(desk: CatalogDesk, two_releases: tuple[str, str]) -> None:
     for release, bar in zip(two_releases, ("42", "48"), strict=True):
-        [passage] = desk.search(desk.release("default", release).manifest, "Halden bar", 5)
+        [passage] = desk.search(desk.release("default", release).manifest, "Halden bar", RetrievalSettings(k=5))
         assert (passage.marker, passage.document) == (1, "halden.md")
         assert bar in passage.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.core.changes import Changes, Turnover, check_deletions, turnover, vanished, what_changed
+from tasks.core.changes import Changes, check_deletions, vanished, what_changed
 from tasks.core.errors import TooManyDeletions
 
 
@@ -34,12 +34,6 @@ def test_losing_more_stops_with_the_numbers_the_limit_and_what_to_do() -> None:
     ) as stop:
         check_deletions(412, 420, 0.2)
     assert stop.value.values["deleted"] == 412
-
-
-def test_a_chunk_with_another_vector_dies_and_is_born_again() -> None:
-    assert turnover({"a": "k1", "b": "k1", "c": "k1"}, {"b": "k1", "c": "k2", "d": "k2"}) == Turnover(
-        births=("c", "d"), deaths=("a", "c")
-    )
 
 
 def test_changes_are_sorted() -> None:

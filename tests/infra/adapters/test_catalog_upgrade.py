@@ -1,0 +1,71 @@
+"""A catalog that an older version wrote goes on where it was."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+from infra.adapters.catalog import migrate as migrations
+from infra.adapters.catalog.database import engine_for
+from infra.adapters.catalog.documents import CatalogDocuments
+from infra.adapters.catalog.migrate import migrate
+from infra.adapters.catalog.tables import metadata
+from tasks.core.fingerprints import document_digest
+
+FIRST_DOCUMENT = """
+    INSERT INTO documents (assistant, uri, born, died, source, content_hash, chunk_ids)
+    VALUES ('default', 'größe.md', 1, NULL, 'docs', 'abc', '["c1", "c2"]')
+"""
+FIRST_SOURCE = "INSERT INTO sources (assistant, name, uri, added_at) VALUES ('default', 'docs', '/docs', 'then')"
+
+
+def at_revision(folder: Path, revision: str) -> Engine:
+    engine = engine_for(f"sqlite:///{folder / 'catalog.sqlite'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
+
+
+def test_documents_and_sources_of_the_first_schema_are_carried_over(tmp_path: Path) -> None:
+    engine = at_revision(tmp_path, "0001")
+    with engine.begin() as connection:
+        connection.execute(text(FIRST_DOCUMENT))
+        connection.execute(text(FIRST_SOURCE))
+    migrate(engine)
+    catalog = CatalogDocuments(engine)
+    (document,) = catalog.documents("default", 1)
+    assert document.digest == document_digest("größe.md", "abc", ["c1", "c2"])
+    assert document.chunk_count == 2
+    (source,) = catalog.sources("default")
+    assert (source.uri, source.include, source.exclude) == ("/docs", (), ())
+    engine.dispose()
+
+
+def test_a_catalog_keeps_its_identity_and_no_two_share_one(tmp_path: Path) -> None:
+    names = ["one", "two"]
+    catalogs = []
+    for name in names:
+        (tmp_path / name).mkdir()
+        catalogs.append(at_revision(tmp_path / name, "head"))
+    first, second = (CatalogDocuments(engine).identity() for engine in catalogs)
+    assert first != second
+    assert CatalogDocuments(catalogs[0]).identity() == first
+    for engine in catalogs:
+        engine.dispose()
+
+
+def test_the_migrations_end_in_the_schema_that_the_tables_say(tmp_path: Path) -> None:
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    migrate(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == migrations.HEAD
+    engine.dispose()
