@@ -146,12 +146,22 @@ def _fresh(bench: CandidateBench, snapshot: Snapshot) -> ReleaseManifest:
 
 
 def _settings(bench: CandidateBench) -> RetrievalSettings:
-    return bench.wished or RetrievalSettings()
+    return _wish(bench) or RetrievalSettings()
 
 
 def _as_wished(bench: CandidateBench, manifest: ReleaseManifest) -> ReleaseManifest:
     """With the wished way to find passages. A confidence to abstain below that nobody wished for stays as it is."""
-    if bench.wished is None:
+    wish = _wish(bench)
+    if wish is None:
         return manifest
-    least = manifest.retrieval.min_confidence if bench.wished.min_confidence is None else bench.wished.min_confidence
-    return manifest.model_copy(update={"retrieval": bench.wished.model_copy(update={"min_confidence": least})})
+    least = manifest.retrieval.min_confidence if wish.min_confidence is None else wish.min_confidence
+    return manifest.model_copy(update={"retrieval": wish.model_copy(update={"min_confidence": least})})
+
+
+def _wish(bench: CandidateBench) -> RetrievalSettings | None:
+    """The wished settings, with what the reranker is today: its name may stand for other weights tomorrow."""
+    wish = bench.wished
+    if wish is None or wish.reranker is None:
+        return wish
+    fingerprint = bench.retrieval.open_reranker(wish.reranker).fingerprint
+    return wish.model_copy(update={"reranker_fingerprint": fingerprint})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.documents import Chunk, Hit
+from tasks.core.errors import IntegrityFailure
 from tasks.core.passages import Surroundings, around, joined
 from tasks.core.ports import Embedder, Reranker, VectorIndex
 from tasks.core.prompts import shown
@@ -34,7 +35,8 @@ def retrieve(
     """Per question the best `settings.k` chunks of a snapshot, best first, with their neighbours.
 
     The index is derived, the catalog is the truth: a chunk that the catalog does not know at that snapshot is no hit,
-    and what is known is shown as the catalog has it. Raises what the index, the embedder and the reranker raise.
+    and what is known is shown as the catalog has it. Raises IntegrityFailure when the reranker is not the release's, and
+    what the index, the embedder and the reranker raise.
     """
     if not questions or settings.k == 0:
         return [[] for _ in questions]
@@ -45,7 +47,7 @@ def retrieve(
     ]
     hits = _known(bench, at, found)
     if settings.reranker is not None:
-        reranker = bench.open_reranker(settings.reranker)
+        reranker = _opened(bench, settings.reranker, settings.reranker_fingerprint)
         hits = [_reranked(reranker, question, one) for question, one in zip(questions, hits, strict=True)]
     best = [one[: settings.k] for one in hits]
     where = surroundings(bench, at, (hit.chunk for one in best for hit in one), settings.neighbours)
@@ -75,6 +77,17 @@ def _known(bench: RetrievalBench, at: SnapshotRef, found: Sequence[Sequence[Hit]
     ids = sorted({hit.chunk.id for hits in found for hit in hits})
     chunks = {life.chunk.id: life.chunk for life in bench.catalog.living(bench.assistant, at.number, ids)}
     return [[replace(hit, chunk=chunks[hit.chunk.id]) for hit in hits if hit.chunk.id in chunks] for hits in found]
+
+
+def _opened(bench: RetrievalBench, name: str, fingerprint: str | None) -> Reranker:
+    reranker = bench.open_reranker(name)
+    if fingerprint not in (None, reranker.fingerprint):
+        raise IntegrityFailure(
+            f"The reranker {name} is not the one this release was made with ({reranker.fingerprint}, then "
+            f"{fingerprint}). Bring back its files, or let a new release be judged with the present ones.",
+            reranker=name,
+        )
+    return reranker
 
 
 def _reranked(reranker: Reranker, question: str, hits: Sequence[Hit]) -> list[Hit]:

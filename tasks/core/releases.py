@@ -69,6 +69,9 @@ class RetrievalSettings(_Part):
         default=0.7, ge=0, le=1, description="Weight of the vector score in a blend; BM25 has the rest"
     )
     reranker: str | None = Later(default=None, description="A sentence-transformers CrossEncoder, by name or folder")
+    reranker_fingerprint: str | None = Later(
+        default=None, description="What the reranker was when the release was made; filled in then"
+    )
     rerank_candidates: int = Later(default=20, ge=1, le=200, description="Passages the reranker reads per question")
     neighbours: int = Later(default=0, ge=0, le=5, description="Chunks joined on each side of a passage when read")
     documents: tuple[str, ...] = Later(

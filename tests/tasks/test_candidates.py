@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from chat_fakes import OneModel
 from document_fakes import MemorySource, ingest, new_bench, new_catalog
-from retrieval_fakes import over
+from retrieval_fakes import NumberOfWords, over
 
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.releases import CatalogReleases
@@ -137,6 +137,18 @@ def test_a_wish_for_another_retrieval_is_proposed_once_and_keeps_the_calibrated_
     assert starting_point(wishing.bench) == second
     world.serve(second)
     assert propose(wishing.bench) is None
+
+
+def test_a_wished_reranker_is_pinned_by_what_it_is_and_not_by_its_name(world: World) -> None:
+    ingest(world.docs)
+    reranker = NumberOfWords()
+    retrieval = replace(world.bench.retrieval, open_reranker={"longest": reranker}.__getitem__)
+    wish = RetrievalSettings(k=3, reranker="longest")
+    wishing = replace(world, bench=replace(world.bench, retrieval=retrieval, wished=wish))
+    first = proposed(wishing)
+    assert first.retrieval.reranker_fingerprint == "number-of-words-1"
+    reranker.fingerprint = "number-of-words-2"
+    assert proposed(wishing).id != first.id
 
 
 def test_documents_that_came_back_as_they_were_need_no_new_release(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 from retrieval_fakes import NumberOfWords, published
 
 from tasks.core.documents import Chunk, Hit, IndexedLife
+from tasks.core.errors import IntegrityFailure
 from tasks.core.prompts import shown
 from tasks.core.releases import RetrievalSettings, SnapshotRef
 from tasks.retrieval import RetrievalBench, for_one_search, retrieve
@@ -132,6 +133,15 @@ def test_the_reranker_reads_no_more_than_its_candidates(
     hits = ask(bench, at, k=1, reranker="longest", rerank_candidates=2)
     assert [len(texts) for _, texts in reranker.read] == [2]
     assert hits[0].chunk.id in {hit.chunk.id for hit in candidates}
+
+
+def test_a_reranker_that_is_not_the_releases_is_refused(
+    bench: RetrievalBench, at: SnapshotRef, reranker: NumberOfWords
+) -> None:
+    assert ask(bench, at, k=1, reranker="longest", reranker_fingerprint=reranker.fingerprint)
+    reranker.fingerprint = "number-of-words-2"
+    with pytest.raises(IntegrityFailure, match=r"longest is not the one .*number-of-words-2, then number-of-words-1"):
+        ask(bench, at, k=1, reranker="longest", reranker_fingerprint="number-of-words-1")
 
 
 def test_as_many_are_reranked_as_are_shown(bench: RetrievalBench, at: SnapshotRef, reranker: NumberOfWords) -> None:
