@@ -35,8 +35,8 @@ def retrieve(
     """Per question the best `settings.k` chunks of a snapshot, best first, with their neighbours.
 
     The index is derived, the catalog is the truth: a chunk that the catalog does not know at that snapshot is no hit,
-    and what is known is shown as the catalog has it. Raises IntegrityFailure when the reranker is not the release's, and
-    what the index, the embedder and the reranker raise.
+    and what is known is shown as the catalog has it. Raises IntegrityFailure when the reranker is not the release's,
+    and what the index, the embedder and the reranker raise.
     """
     if not questions or settings.k == 0:
         return [[] for _ in questions]

@@ -122,9 +122,8 @@ def abandon(bench: DocumentsBench, lease: Lease) -> None:
     """Undoes what a run left unfinished, if one did: the index first, so that the record outlives what it is about."""
     leftover = bench.catalog.unfinished(bench.assistant)
     if leftover is not None:
-        if bench.index.stamp(leftover.collection) == bench.catalog.identity():
-            bench.index.claim(leftover.collection, bench.catalog.identity(), lease.token)
-            bench.index.undo(leftover.collection, leftover.number, lease.token)
+        bench.index.claim(leftover.collection, bench.catalog.identity(), lease.token)
+        bench.index.undo(leftover.collection, leftover.number, lease.token)
         bench.catalog.abandon(leftover, lease)
 
 

@@ -1,0 +1,154 @@
+"""What guards the index against stores that lose, lie or are not ours, and the catalog against late writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from document_fakes import MemorySource, find, ingest, new_bench, new_catalog
+from faulty_index import FaultyIndex
+from sqlalchemy import Engine, text
+
+from infra.adapters.catalog.leases import CatalogLeases
+from infra.adapters.embedded_index import EmbeddedIndex
+from tasks.core.document_catalog import Accounts, Lease, RegisteredSource
+from tasks.core.documents import IndexedLife, Snapshot
+from tasks.core.errors import IndexIncomplete, IntegrityFailure, LeaseLost
+from tasks.documents import DocumentsBench, holding_lease, plan, read
+from tasks.snapshots import build, embed
+from tasks.sources import resolve_sources, scan
+
+PAGES = 40
+
+
+@pytest.fixture
+def source() -> MemorySource:
+    made = MemorySource({})
+    for page in range(PAGES):
+        made.write(f"page-{page}.md", f"# Page {page}\n\nThe H{page} pump runs at {page} bar.")
+    return made
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    made = new_catalog(tmp_path)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, source: MemorySource, engine: Engine) -> DocumentsBench:
+    return new_bench(tmp_path, source, engine=engine)
+
+
+# ── somebody else's index ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_index_of_another_installation_with_as_many_chunks_is_not_taken_for_ours(
+    bench: DocumentsBench, tmp_path: Path
+) -> None:
+    ingest(bench)
+    before = find(bench, 1, "which pump runs at 5 bar")
+    others = MemorySource({f"page-{n}.md": f"# Page {n}\n\nSomebody else's page {n}.".encode() for n in range(PAGES)})
+    engine = new_catalog(tmp_path, "other")
+    index = EmbeddedIndex(tmp_path / "other-index.sqlite")
+    ingest(new_bench(tmp_path, others, engine=engine, index=index))
+    engine.dispose()
+    bench = replace(bench, index=index)
+    report = ingest(bench)
+    assert (report.is_new, report.embeds) == (False, 0)
+    assert find(bench, 1, "which pump runs at 5 bar") == before
+
+
+# ── stores that lose ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_store_that_refuses_one_in_twenty_and_says_so_ends_with_every_chunk(bench: DocumentsBench) -> None:
+    faulty = FaultyIndex(bench.index, share=0.05)
+    report = ingest(replace(bench, index=faulty))
+    assert len(faulty.lost) > 0
+    assert (report.snapshot, report.chunks["live"]) == (1, PAGES)
+    held = bench.index.chunk_ids(faulty_collection(bench), 1)
+    assert held == set(bench.catalog.chunk_keys("default", 1))
+
+
+def test_a_refill_that_loses_chunks_is_not_believed(bench: DocumentsBench, tmp_path: Path) -> None:
+    ingest(bench)
+    liar = FaultyIndex(EmbeddedIndex(tmp_path / "fresh.sqlite"), share=0.2, says_so=False)
+    with pytest.raises(IndexIncomplete, match="missing"):
+        ingest(replace(bench, index=liar))
+    assert len(liar.lost) > 0
+
+
+class Forgetful(EmbeddedIndex):
+    """A store that loses something old whenever something new is written."""
+
+    def put(self, collection: str, lives: Sequence[IndexedLife], token: int) -> Sequence[IndexedLife]:
+        unconfirmed = super().put(collection, lives, token)
+        if lives[0].born > 1:
+            with self._open() as db:
+                db.execute("DELETE FROM chunks WHERE rowid = (SELECT min(rowid) FROM chunks WHERE died IS NULL)")
+        return unconfirmed
+
+
+def test_a_store_that_loses_old_chunks_while_new_ones_are_written_is_caught(
+    bench: DocumentsBench, source: MemorySource, tmp_path: Path
+) -> None:
+    bench = replace(bench, index=Forgetful(tmp_path / "forgetful.sqlite"))
+    ingest(bench)
+    source.write("new.md", "# New\n\nA page more.")
+    with pytest.raises(IndexIncomplete, match=rf"holds {PAGES} chunks for snapshot 2, and should hold {PAGES + 1}"):
+        ingest(bench)
+    published = bench.catalog.published("default")
+    assert published is not None
+    assert published.number == 1
+
+
+def test_a_vector_that_is_gone_from_the_catalog_is_named(bench: DocumentsBench, engine: Engine) -> None:
+    with holding_lease(bench) as lease:
+        todo = plan(bench, scan(bench, resolve_sources(bench, "memory:docs")))
+        embedded = embed(bench, read(bench, todo, lease), lease)
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM vectors"))
+        with pytest.raises(IntegrityFailure, match=rf"no vector for chunks of {PAGES} documents"):
+            build(bench, embedded, lease)
+    assert bench.catalog.published("default") is None
+
+
+# ── late writers ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("write", ["begin", "abandon", "settle"])
+def test_a_run_that_was_overtaken_writes_nothing_to_the_catalog(
+    bench: DocumentsBench, engine: Engine, write: str
+) -> None:
+    slow = overtaken(engine)
+    snapshot = Snapshot("default", 1, "building", "", "p", "c", 0, 0)
+    accounts = Accounts("default", (RegisteredSource("docs", "memory:elsewhere"),), (), (), ())
+    writes: dict[str, Callable[[], None]] = {
+        "begin": lambda: bench.catalog.begin(snapshot, slow),
+        "abandon": lambda: bench.catalog.abandon(snapshot, slow),
+        "settle": lambda: bench.catalog.settle(accounts, slow),
+    }
+    with pytest.raises(LeaseLost):
+        writes[write]()
+    assert bench.catalog.unfinished("default") is None
+    assert bench.catalog.sources("default") == ()
+
+
+def overtaken(engine: Engine) -> Lease:
+    """The lease of a run that was paused for too long."""
+    now = [1_000_000.0]
+    leases = CatalogLeases(engine, lambda: now[0])
+    slow = leases.acquire("documents/default", 60)
+    now[0] += 61
+    leases.acquire("documents/default", 60)
+    return slow
+
+
+def faulty_collection(bench: DocumentsBench) -> str:
+    published = bench.catalog.published("default")
+    assert published is not None
+    return published.collection
