@@ -10,7 +10,6 @@ from flows.requests import AssistantRequest
 from flows.running import perform
 from infra.workbench import Workbench, shown_progress
 from tasks import documents, probes, snapshots, sources
-from tasks.core.document_catalog import RegisteredSource
 from tasks.core.ingestion import IngestReport, Plan
 
 
@@ -54,19 +53,11 @@ async def reingest_docs(request: ReingestRequest) -> IngestReport:
 async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
     shop, progress = bench.documents, shown_progress()
-    where = await perform(
-        sources.resolve_sources,
-        shop,
-        request.path,
-        request.source,
-        include=request.include,
-        exclude=request.exclude,
-    )
     if request.plan:
-        plan = await _plan(shop, where, request)
+        plan = await _plan(shop, request)
         return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
     with documents.holding_lease(shop) as lease:
-        plan = await _plan(shop, where, request)
+        plan = await _plan(shop, request)
         draft = await perform(documents.read, shop, plan, lease, progress)
         embedded = await perform(snapshots.embed, shop, draft, lease, progress)
         built = await perform(snapshots.build, shop, embedded, lease, progress)
@@ -76,7 +67,9 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     return report
 
 
-async def _plan(shop: documents.DocumentsBench, where: tuple[RegisteredSource, ...], request: ReingestRequest) -> Plan:
+async def _plan(shop: documents.DocumentsBench, request: ReingestRequest) -> Plan:
+    globs = {"include": request.include, "exclude": request.exclude}
+    where = await perform(sources.resolve_sources, shop, request.path, request.source, **globs)
     found = await perform(sources.scan, shop, where, shown_progress())
     return await perform(
         documents.plan,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -31,6 +31,7 @@ from tasks.core.fingerprints import collection_name, content_hash, pipeline_fing
 from tasks.core.ingestion import Draft, Plan, ReadDocument, Scan, ScannedFile, draft_of
 from tasks.core.ports import Embedder, Parser, Progress, Source, Unparsable, VectorIndex
 
+EMPTY = content_hash(b"")
 READ_PORTION = 200  # documents whose cached elements are looked up, and held in memory, together
 KEEP_SECONDS = 1.0  # of parsing between two commits: the most that a kill can cost
 
@@ -106,6 +107,7 @@ def plan(
     live = bench.catalog.documents(bench.assistant, before.number) if before else ()
     names = {source.name for source in found.sources}
     live_here = {document.uri: document.content_hash for document in live if document.source in names}
+    _refuse_clashes(found, {document.uri: document.source for document in live if document.source not in names})
     held_back = _held_back(bench, found, retry_quarantined)
     refused = {q.uri for q in held_back}
     readable = {file.document: file.content_hash for file in found.files if file.document not in refused}
@@ -114,9 +116,12 @@ def plan(
         _refuse_empty(bench, found)
     changes = what_changed(live_here, seen)
     limit = bench.max_delete_fraction if max_delete_fraction is None else max_delete_fraction
-    check_deletions(len(vanished(live_here, seen, changes)), len(live_here), limit)
-    pipeline_changed = before is not None and before.pipeline != bench.pipeline
-    wanted = set(readable) if pipeline_changed else {*changes.added, *changes.changed}
+    lost = set(vanished(live_here, seen, changes)) | {uri for uri in changes.changed if seen[uri] == EMPTY}
+    for name in sorted(names):  # one by one: a small source that vanished must not hide behind a large one
+        its = {document.uri for document in live if document.source == name}
+        check_deletions(len(lost & its), len(its), limit)
+    cut_otherwise = {document.uri for document in live if document.pipeline != bench.pipeline}
+    wanted = {*changes.added, *changes.changed, *(cut_otherwise & readable.keys())}
     return Plan(
         assistant=bench.assistant,
         before=before,
@@ -128,6 +133,15 @@ def plan(
         collection=collection_name(bench.assistant, bench.embedder.fingerprint),
         scan=found,
     )
+
+
+def _refuse_clashes(found: Scan, elsewhere: Mapping[str, str]) -> None:
+    clash = next((file for file in found.files if file.document in elsewhere), None)
+    if clash is not None:
+        raise UsageError(
+            f"{clash.path} of source {clash.source} and a document of source {elsewhere[clash.document]} would both be "
+            f"the document {clash.document}. Rename one, or register a source under another name.",
+        )
 
 
 def _held_back(bench: DocumentsBench, found: Scan, retry_quarantined: bool) -> tuple[Quarantined, ...]:

@@ -92,20 +92,59 @@ def _check_same(what: str, held: set[str], wanted: set[str], snapshot: Snapshot)
 def restore(bench: DocumentsBench, before: Snapshot | None, lease: Lease, progress: Progress | None = None) -> None:
     """Refills the newest snapshot's collection from the catalog when the index lost chunks or is another one.
 
-    No text is embedded again. Cheap when nothing is wrong: a stamp and a count are read.
+    No text is embedded again. Cheap when nothing is wrong: a stamp, a count, and what the last run wrote are read.
     """
-    if before is None:
-        return
-    is_ours = bench.index.stamp(before.collection) == bench.catalog.identity()
-    if not is_ours or bench.index.count(before.collection, before.number) != before.chunks:
+    if before is not None and not _is_whole(bench, before):
         refill(bench, before.collection, lease, progress)
         promised = set(bench.catalog.chunk_keys(bench.assistant, before.number))
         _check_same("chunks", bench.index.chunk_ids(before.collection, before.number), promised, before)
 
 
+def _is_whole(bench: DocumentsBench, newest: Snapshot) -> bool:
+    """Whether the index is ours and has what the last run wrote: an older copy of it can hold as many chunks."""
+    if bench.index.stamp(newest.collection) != bench.catalog.identity():
+        return False
+    if bench.index.count(newest.collection, newest.number) != newest.chunks:
+        return False
+    held = bench.index.turnover(newest.collection, newest.number)
+    written = bench.catalog.turnover(bench.assistant, newest.number)
+    return held.births == written.births and set(held.deaths) >= set(written.deaths)
+
+
 def refill(bench: DocumentsBench, collection: str, lease: Lease, progress: Progress | None = None) -> None:
-    """Makes a collection hold exactly the lives that the catalog knows of it, from the vectors that are cached."""
-    lives = bench.catalog.chunk_lives(bench.assistant, collection)
+    """Makes a collection hold the lives that the catalog knows of it, from the vectors that are cached.
+
+    What is there and right stays, so readers of published snapshots go on. Only an index that cannot be mended so is
+    dropped and made anew.
+    """
     bench.index.claim(collection, bench.catalog.identity(), lease.token)
-    bench.index.undo(collection, 0, lease.token)
-    put_confirmed(bench, collection, "lives", lives, lease, progress)
+    lives = bench.catalog.chunk_lives(bench.assistant, collection)
+    if not _mended(bench, collection, lives, lease, progress):
+        bench.index.drop(collection, lease.token)
+        bench.index.claim(collection, bench.catalog.identity(), lease.token)
+        put_confirmed(bench, collection, "lives", lives, lease, progress)
+
+
+def _mended(
+    bench: DocumentsBench, collection: str, lives: Sequence[ChunkLife], lease: Lease, progress: Progress | None
+) -> bool:
+    """Puts what is missing or lives too long; says whether every published snapshot then is what it should be."""
+    numbers = sorted({life.born for life in lives} | {life.died for life in lives if life.died is not None})
+    bench.index.undo(collection, numbers[-1] + 1 if numbers else 0, lease.token)
+    held = {number: bench.index.turnover(collection, number) for number in numbers}
+    born = {(chunk_id, number) for number, change in held.items() for chunk_id in change.births}
+    died = {(chunk_id, number) for number, change in held.items() for chunk_id in change.deaths}
+    wrong = [
+        life
+        for life in lives
+        if (life.chunk.id, life.born) not in born or (life.died is not None and (life.chunk.id, life.died) not in died)
+    ]
+    try:
+        put_confirmed(bench, collection, "lives", wrong, lease, progress)
+    except IndexIncomplete:  # a store that is damaged inside can refuse this and take it when made anew
+        return False
+    return all(
+        bench.index.chunk_ids(collection, one.number) == set(bench.catalog.chunk_keys(bench.assistant, one.number))
+        for one in bench.catalog.snapshots(bench.assistant)
+        if one.collection == collection
+    )

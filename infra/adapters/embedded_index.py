@@ -58,9 +58,11 @@ class EmbeddedIndex:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def claim(self, collection: str, stamp: str, token: int) -> None:
-        with self._fenced(collection, token) as db:
+        with self._open(to_write=True) as db, _transaction(db):
             found = db.execute("SELECT stamp FROM collections WHERE name = ?", (collection,)).fetchone()
-            if found != (stamp,):
+            if found == (stamp,):
+                self._check_fence(db, collection, token)
+            else:  # another installation's, whose tokens say nothing about this one's runs
                 db.execute("DELETE FROM chunks WHERE collection = ?", (collection,))
                 _count_write(db, collection, 0)
             db.execute("INSERT OR REPLACE INTO collections VALUES (?, ?, ?)", (collection, stamp, token))
@@ -108,7 +110,9 @@ class EmbeddedIndex:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def stamp(self, collection: str) -> str | None:
-        with self._open() as db:
+        with self._open(to_write=None) as db:
+            if db.execute("PRAGMA user_version").fetchone() != (FORMAT,):
+                return None
             found = db.execute("SELECT stamp FROM collections WHERE name = ?", (collection,)).fetchone()
             return found[0] if found else None
 
@@ -136,6 +140,8 @@ class EmbeddedIndex:
         self, collection: str, snapshot: int, text: str, vector: Vectors, settings: RetrievalSettings
     ) -> list[Hit]:
         with self._open() as db, _one_state(db):
+            if db.execute("SELECT 1 FROM collections WHERE name = ?", (collection,)).fetchone() is None:
+                raise _gone(self._path, collection)
             view = self._view(db, collection, snapshot)
             found = view.search(text, vector, settings)
             return [Hit(_chunk(db, hit.rowid), hit.score, hit.similarity) for hit in found]
@@ -165,15 +171,19 @@ class EmbeddedIndex:
     # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of one call's own: opening costs a tenth of a millisecond and is safe from every thread."""
+    def _open(self, *, to_write: bool | None = False) -> Iterator[sqlite3.Connection]:
+        """A connection of one call's own: opening costs a tenth of a millisecond and is safe from every thread.
+
+        to_write: makes the tables in the place of an older version's. Whoever reads must not; None does not even look.
+        """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
         except (sqlite3.Error, OSError) as error:
             raise IndexUnavailable(f"The index {self._path} cannot be opened: {error}.") from error
         try:
-            _prepare(db)
+            if to_write is not None:
+                _prepare(db, self._path, to_write=to_write)
             db.execute("PRAGMA synchronous = NORMAL")
             if self._idle is None:
                 # Whoever closes the last connection copies the write-ahead log back, which costs more than a query.
@@ -181,32 +191,51 @@ class EmbeddedIndex:
                 self._idle.execute("PRAGMA user_version")
             yield db
         except sqlite3.Error as error:
-            raise IndexUnavailable(f"The index {self._path} failed: {error}.") from error
+            raise IndexUnavailable(
+                f"The index {self._path} failed: {error}. If the file is damaged, delete it and re-ingest: it is "
+                "refilled from the catalog, and nothing is embedded again."
+            ) from error
         finally:
             db.close()
 
     @contextmanager
     def _fenced(self, collection: str, token: int) -> Iterator[sqlite3.Connection]:
         """A transaction that writes for `token`, or none at all. Raises LeaseLost when a newer run came by."""
-        with self._open() as db, _transaction(db):
-            (fence,) = db.execute(
-                "SELECT coalesce(max(token), 0) FROM collections WHERE name = ?", (collection,)
-            ).fetchone()
-            if token < fence:
-                raise LeaseLost(
-                    f"A newer run writes to {collection} (token {fence}, this run's is {token}). This run stopped; "
-                    "nothing it wrote can be seen. Run again, and if the catalog was deleted or restored from a "
-                    f"backup, delete {self._path} as well: it is rebuilt from the catalog.",
-                    token=token,
-                    fence=fence,
-                )
+        with self._open(to_write=True) as db, _transaction(db):
+            self._check_fence(db, collection, token)
             yield db
 
+    def _check_fence(self, db: sqlite3.Connection, collection: str, token: int) -> None:
+        (fence,) = db.execute(
+            "SELECT coalesce(max(token), 0) FROM collections WHERE name = ?", (collection,)
+        ).fetchone()
+        if token < fence:
+            raise LeaseLost(
+                f"A newer run writes to {collection} (token {fence}, this run's is {token}). This run stopped; "
+                "nothing it wrote can be seen. Run again, and if the catalog was deleted or restored from a "
+                f"backup, delete {self._path} as well: it is rebuilt from the catalog.",
+                token=token,
+                fence=fence,
+            )
 
-def _prepare(db: sqlite3.Connection) -> None:
-    """Makes the tables, in the place of those that an older version wrote."""
-    if db.execute("PRAGMA user_version").fetchone() == (FORMAT,):
+
+def _gone(path: Path, collection: str) -> IndexUnavailable:
+    return IndexUnavailable(
+        f"The index {path} has no collection {collection}: it was deleted, or is another one. "
+        "Run `ratchet ingest`: it is refilled from the catalog, and nothing is embedded again.",
+        collection=collection,
+    )
+
+
+def _prepare(db: sqlite3.Connection, path: Path, *, to_write: bool) -> None:
+    """Makes the tables of a new file, and for a writer also in the place of those that an older version wrote."""
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found == FORMAT:
         return
+    if found > FORMAT or (found and not to_write):
+        newer = "a newer version of Ratchet: upgrade this one"
+        older = "an older version of Ratchet. Run `ratchet ingest`: it is refilled, and nothing is embedded again"
+        raise IndexUnavailable(f"The index {path} was written by {newer if found > FORMAT else older}.", found=found)
     db.execute("PRAGMA journal_mode = WAL")
     with _transaction(db):
         if db.execute("PRAGMA user_version").fetchone() == (FORMAT,):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Stored = Object[Any, Any]
 
 NAMESPACE = UUID("5a1c8f0e-6f0b-4b0e-9d3f-0c7e2b8d4a61")
-CHUNK_PROPERTIES = ["chunk_id", "document", "heading_path", "text", "page"]
+CHUNK_PROPERTIES = ["chunk_id", "document", "heading_path", "text", "page", "born", "died"]
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infra.adapters.weaviate_objects import CHUNK_PROPERTIES, alive, matching, to_chunk, vector_of
+from infra.adapters.weaviate_objects import CHUNK_PROPERTIES, alive, is_alive, matching, to_chunk, vector_of
 from tasks.core.documents import Chunk
 from tasks.core.retrieval import BM25_K1, terms
 
@@ -59,15 +59,21 @@ class Candidate:
     chunk: Chunk
     score: float  # what this search ranks by
     similarity: float
+    is_alive: bool
 
 
 class Search:
-    """One question to one snapshot. vector: (dimensions,) float32, unit length."""
+    """One question to one snapshot. vector: (dimensions,) float32, unit length.
+
+    The server filters, and what it returns is checked here once more: an object that is being written can be found
+    before its birth is in the index that the filter reads.
+    """
 
     def __init__(
         self, objects: Objects, snapshot: int, text: str, vector: Vectors, settings: RetrievalSettings
     ) -> None:
         self._objects = objects
+        self._snapshot = snapshot
         self._vector = np.asarray(vector, dtype="<f4").reshape(-1)
         self._words = " ".join(sorted(set(terms(text))))
         self._settings = settings
@@ -87,7 +93,8 @@ class Search:
         limit = min(count + SPARE, MOST_RESULTS)
         while True:
             found = ask(limit)
-            admitted = [c for c in found if self._settings.admits(c.chunk.document, c.chunk.heading_path)]
+            admits = self._settings.admits
+            admitted = [c for c in found if c.is_alive and admits(c.chunk.document, c.chunk.heading_path)]
             admitted = sorted(admitted, key=lambda c: (-c.score, c.chunk.id))[:count]
             is_all = len(found) < limit or limit == MOST_RESULTS
             if is_all or (len(admitted) == count and admitted[-1].score > min(c.score for c in found)):
@@ -103,7 +110,7 @@ class Search:
             include_vector=True,
         )
         similarities = self._similarities(answer.objects)
-        return [Candidate(to_chunk(o.properties), s, s) for o, s in zip(answer.objects, similarities, strict=True)]
+        return [self._candidate(o, s, s) for o, s in zip(answer.objects, similarities, strict=True)]
 
     def _worded(self, limit: int) -> list[Candidate]:
         from weaviate.classes.query import MetadataQuery
@@ -119,9 +126,12 @@ class Search:
         )
         similarities = self._similarities(answer.objects)
         return [
-            Candidate(to_chunk(o.properties), round(LEFT_OUT * float(o.metadata.score or 0.0), DECIMALS), s)
+            self._candidate(o, round(LEFT_OUT * float(o.metadata.score or 0.0), DECIMALS), s)
             for o, s in zip(answer.objects, similarities, strict=True)
         ]
+
+    def _candidate(self, found: Stored, score: float, similarity: float) -> Candidate:
+        return Candidate(to_chunk(found.properties), score, similarity, is_alive(found.properties, self._snapshot))
 
     def _similarities(self, found: list[Stored]) -> list[float]:
         if not found:

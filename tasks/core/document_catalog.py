@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
+from tasks.core.changes import Turnover
 from tasks.core.documents import Chunk, Element, Snapshot
 
 
@@ -41,6 +42,7 @@ class LiveDocument:
     content_hash: str
     digest: str  # of URI, content hash and chunk ids
     chunk_count: int
+    pipeline: str  # what cut it; an older one for a document that could not be read since
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,9 @@ class DocumentCatalog(Protocol):
 
     def reading_order(self, assistant: str, snapshot: int, documents: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Document URI → its chunk ids in reading order, of those of the documents that are alive at a snapshot."""
+
+    def turnover(self, assistant: str, snapshot: int) -> Turnover:
+        """The chunks born with a published snapshot, and those of its own collection that died with it."""
 
     def snapshots(self, assistant: str) -> tuple[Snapshot, ...]:
         """Every published snapshot that was not reclaimed, oldest first."""

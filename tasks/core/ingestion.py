@@ -78,12 +78,11 @@ class ReadDocument:
     content_hash: str
     chunks: tuple[Chunk, ...]
 
-    @property
-    def as_born(self) -> BornDocument:
+    def as_born(self, pipeline: str) -> BornDocument:
         """The document as the catalog keeps it."""
         chunk_ids = tuple(chunk.id for chunk in self.chunks)
         digest = document_digest(self.uri, self.content_hash, chunk_ids)
-        live = LiveDocument(self.uri, self.source, self.content_hash, digest, len(chunk_ids))
+        live = LiveDocument(self.uri, self.source, self.content_hash, digest, len(chunk_ids), pipeline)
         return BornDocument(live, chunk_ids)
 
 
@@ -115,7 +114,7 @@ def draft_of(plan: Plan, read: tuple[ReadDocument, ...], unreadable: tuple[Quara
     """The next snapshot. A document that became unreadable stays as it was: old text is better than none."""
     was = {document.uri: document for document in plan.live}
     gone = set(plan.changes.deleted)
-    found = {document.uri: document.as_born for document in read}
+    found = {document.uri: document.as_born(plan.pipeline) for document in read}
     born = tuple(found[uri] for uri in sorted(found) if was.get(uri) != found[uri].document)
     after = {uri: document for uri, document in was.items() if uri not in gone}
     after |= {one.document.uri: one.document for one in born}

@@ -402,3 +402,17 @@ def test_globs_are_remembered_with_the_source_and_narrowing_them_removes_documen
     assert resolve_sources(bench)[0].exclude == ("drafts/",)
     assert ingest(bench, None).is_new is False
     engine.dispose()
+
+
+def test_after_a_change_of_the_pipeline_every_source_is_read_again(tmp_path: Path) -> None:
+    engine = new_catalog(tmp_path)
+    bench = new_bench(tmp_path, engine=engine)
+    for name in ("docs", "faq"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.md").write_text(f"# {name}\n\nAbout {name}.")
+        ingest(bench, str(tmp_path / name), name)
+    bench = replace(bench, parser=LineParser("lines-2"))
+    where = resolve_sources(bench, str(tmp_path / "faq"))
+    assert sorted(source.name for source in where) == ["docs", "faq"]
+    assert [file.document for file in plan(bench, scan(bench, where)).to_read] == ["faq:a.md", "a.md"]
+    engine.dispose()

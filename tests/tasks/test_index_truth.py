@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from document_fakes import MemorySource, find, ingest, new_bench, new_catalog
+from document_fakes import MemorySource, WordEmbedder, find, ingest, new_bench, new_catalog
 from faulty_index import FaultyIndex
+from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
 from infra.adapters.catalog.leases import CatalogLeases
@@ -17,7 +19,7 @@ from tasks.core.document_catalog import Accounts, Lease, RegisteredSource
 from tasks.core.documents import IndexedLife, Snapshot
 from tasks.core.errors import IndexIncomplete, IntegrityFailure, LeaseLost
 from tasks.documents import DocumentsBench, holding_lease, plan, read
-from tasks.snapshots import build, embed
+from tasks.snapshots import EMBED_BATCH, build, embed
 from tasks.sources import resolve_sources, scan
 
 PAGES = 40
@@ -152,3 +154,33 @@ def faulty_collection(bench: DocumentsBench) -> str:
     published = bench.catalog.published("default")
     assert published is not None
     return published.collection
+
+
+class Overtaker(WordEmbedder):
+    """While it embeds its first batch, the lease runs out and somebody else takes it."""
+
+    def __init__(self, leases: CatalogLeases, now: list[float]) -> None:
+        super().__init__()
+        self._leases, self._now = leases, now
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if not self.embedded:
+            self._now[0] += 1_000
+            self._leases.acquire("documents/default", 60)
+        return super().embed(texts)
+
+
+def test_a_run_that_is_overtaken_while_it_embeds_stops_at_the_next_batch(
+    bench: DocumentsBench, engine: Engine, source: MemorySource
+) -> None:
+    for page in range(4 * EMBED_BATCH):
+        source.write(f"more-{page}.md", f"# More {page}\n\nOne more page, number {page}.")
+    now = [1_000_000.0]
+    leases = CatalogLeases(engine, lambda: now[0])
+    overtaker = Overtaker(leases, now)
+    bench = replace(bench, leases=leases, embedder=overtaker, lease_seconds=0)
+    slow = leases.acquire("documents/default", 60)
+    todo = plan(bench, scan(bench, resolve_sources(bench, "memory:docs")))
+    with pytest.raises(LeaseLost):
+        embed(bench, read(bench, todo, slow), slow)
+    assert len(overtaker.embedded) == EMBED_BATCH

@@ -25,6 +25,7 @@ from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import now, reading
 from infra.adapters.catalog.leases import check_lease
 from infra.adapters.catalog.releases import ensure_assistant
+from tasks.core.changes import Turnover
 from tasks.core.document_catalog import (
     Accounts,
     ChunkLife,
@@ -71,7 +72,7 @@ class CatalogDocuments:
 
     def documents(self, assistant: str, snapshot: int) -> tuple[LiveDocument, ...]:
         d = t.documents.c
-        query = select(d.uri, d.source, d.content_hash, d.digest, d.chunk_count)
+        query = select(d.uri, d.source, d.content_hash, d.digest, d.chunk_count, d.pipeline)
         with reading(self._engine).begin() as connection:
             rows = connection.execute(query.where(*_alive(t.documents, assistant, snapshot)).order_by(d.uri))
             return tuple(LiveDocument(*row) for row in rows)
@@ -114,6 +115,19 @@ class CatalogDocuments:
     def quarantined(self, assistant: str) -> tuple[Quarantined, ...]:
         with reading(self._engine).begin() as connection:
             return _quarantined(connection, assistant)
+
+    def turnover(self, assistant: str, snapshot: int) -> Turnover:
+        c = t.chunks.c
+        its_own = select(t.snapshots.c.collection).where(
+            t.snapshots.c.assistant == assistant, t.snapshots.c.number == snapshot
+        )
+        same = (t.snapshots.c.assistant == c.assistant) & (t.snapshots.c.number == c.born)
+        died = select(c.id).join(t.snapshots, same).where(c.assistant == assistant, c.died == snapshot)
+        born = select(c.id).where(c.assistant == assistant, c.born == snapshot).order_by(c.id)
+        with reading(self._engine).begin() as connection:
+            collection = connection.scalar(its_own)
+            dead = connection.scalars(died.where(t.snapshots.c.collection == collection).order_by(c.id)).all()
+            return Turnover(tuple(connection.scalars(born)), tuple(dead))
 
     def snapshots(self, assistant: str) -> tuple[Snapshot, ...]:
         query = select(t.snapshots).where(t.snapshots.c.assistant == assistant, t.snapshots.c.state == "published")
@@ -229,6 +243,7 @@ def _turn_over_documents(connection: Connection, publication: Publication) -> No
             "chunk_ids": list(born.chunk_ids),
             "digest": born.document.digest,
             "chunk_count": born.document.chunk_count,
+            "pipeline": born.document.pipeline,
         }
         for born in publication.born
     ]

@@ -66,6 +66,7 @@ documents = Table(
     Column("chunk_ids", JSON, nullable=False),  # in reading order: neighbours are found here
     Column("digest", String(64), nullable=False, server_default=""),  # of URI, content hash and chunk ids
     Column("chunk_count", Integer, nullable=False, server_default="0"),
+    Column("pipeline", String(128), nullable=False, server_default=""),  # what cut it
 )
 
 file_hints = Table(  # a cache: lets a scan skip hashing files whose hint did not change; never decides alone

@@ -33,6 +33,7 @@ def upgrade() -> None:
     op.add_column("sources", sa.Column("exclude", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("documents", sa.Column("digest", sa.String(length=64), nullable=False, server_default=""))
     op.add_column("documents", sa.Column("chunk_count", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("documents", sa.Column("pipeline", sa.String(length=128), nullable=False, server_default=""))
     op.add_column("quarantine", sa.Column("tries", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("quarantine", sa.Column("retry_at", sa.Float(), nullable=True))
     op.add_column("snapshots", sa.Column("reclaimed_at", sa.String(length=32), nullable=True))
