@@ -36,18 +36,20 @@ async def show_ingest(asked: Mapping[str, object]) -> Shown:
 
     request = ReingestRequest.model_validate(asked)
     proven = open_workbench(request.assistant).golden_set_id() is not None
+    held = None
     if request.plan or proven:
         report, live = await run(reingest_docs, request), None
     else:
         refreshed = await run(refresh_assistant, RefreshRequest.model_validate(asked))
         report, live = refreshed.ingest, refreshed.promotion
+        held = refreshed.release.id if refreshed.release and live is None else None
     return Shown(
         report.as_json() | {"release": live.release if live else None},
-        _ingest_text(report, live.release if live else None, proven=proven),
+        _ingest_text(report, live.release if live else None, held, proven=proven),
     )
 
 
-def _ingest_text(report: IngestReport, release: str | None, *, proven: bool) -> str:
+def _ingest_text(report: IngestReport, release: str | None, held: str | None, *, proven: bool) -> str:
     docs, chunks = report.documents, report.chunks
     would = "would be " if report.is_plan else ""
     lines = [
@@ -62,6 +64,8 @@ def _ingest_text(report: IngestReport, release: str | None, *, proven: bool) -> 
         lines[0] = f"plan: {lines[0]}"
     if release:
         lines.append(f'release {release} is live, unproven (no golden set yet). Try: ratchet ask "..."')
+    elif held:
+        lines.append(f"release {held} was rolled back and stays so; serve it again: ratchet rollback --to {held}")
     elif proven and report.is_new and not report.is_plan:
         lines.append("Judge the candidate on this snapshot: ratchet evaluate")
     return "\n".join(lines)

@@ -56,7 +56,10 @@ def show_status(bench: Workbench) -> Shown:
             "drifted": probed.checked - probed.identical if probed else 0,
         },
     }
-    served = f"{standing.release} (unproven)" if standing.unproven else standing.release
+    served = standing.release
+    if served is not None:
+        from_snapshot = bench.releases.release(bench.assistant, served).manifest.snapshot.number
+        served = f"{served} on snapshot {from_snapshot}{' (unproven)' if standing.unproven else ''}"
     lines = [
         f"assistant   {bench.assistant}",
         f"release     {served or 'none yet: ratchet ingest PATH'}",
@@ -173,7 +176,14 @@ def show_search(
         at, settings = manifest.snapshot, manifest.retrieval
     (hits,) = retrieve(bench.retrieval, at, [text], for_one_search(settings, k, documents, headings))
     contexts = [
-        {"document": hit.chunk.document, "chunk": hit.chunk.id, "text": hit.chunk.text, "score": hit.score}
+        {
+            "document": hit.chunk.document,
+            "chunk": hit.chunk.id,
+            "text": hit.chunk.text,
+            "score": hit.score,
+            "heading_path": list(hit.chunk.heading_path),
+            "page": hit.chunk.page,
+        }
         for hit in hits
     ]
     lines = [f"{hit.score:.4f}  {hit.chunk.document}\n{indent(text_of(hit), '        ')}" for hit in hits]

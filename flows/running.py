@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from tasks.core.errors import WorthRetrying
+from tasks.documents import stopping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +29,15 @@ async def perform(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) ->
     """
 
     async def call() -> R:
-        return await asyncio.to_thread(step, *args, **kwargs)
+        stop = threading.Event()
+        token = stopping.set(stop)
+        try:
+            return await asyncio.to_thread(step, *args, **kwargs)
+        except asyncio.CancelledError:
+            stop.set()  # the step ends at its next batch
+            raise
+        finally:
+            stopping.reset(token)
 
     if FlowRunContext.get() is None:
         return await call()

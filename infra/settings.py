@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from tomllib import TOMLDecodeError
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -111,10 +114,25 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home.resolve() / 'catalog.sqlite'}"
 
 
+NOT_SETTINGS = ("RATCHET_TEST_", "RATCHET_WEAVIATE_BINARY")  # variables of the same prefix that are read elsewhere
+
+
 def load_settings(**overrides: object) -> Settings:
-    """The settings in force. Raises BadSetting naming each wrong one."""
+    """The settings in force. Raises BadSetting naming each wrong one, and variables that are none."""
+    _refuse_unknown(os.environ)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadSetting(f"Settings are wrong: {lines}. Check RATCHET_* variables and ratchet.toml.") from error
+    except TOMLDecodeError as error:
+        raise BadSetting(f"ratchet.toml cannot be read: {error}.") from error
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """A misspelt variable would be ignored without a word: the index in a file instead of on the server."""
+    known = Settings.model_fields.keys()
+    ours = (name for name in environ if name.upper().startswith("RATCHET_") and not name.startswith(NOT_SETTINGS))
+    unknown = sorted(name for name in ours if name.upper()[len("RATCHET_") :].lower().split("__")[0] not in known)
+    if unknown:
+        raise BadSetting(f"There is no setting {', '.join(unknown)}. infra/settings.py lists those there are.")

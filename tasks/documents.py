@@ -6,10 +6,12 @@ cache, and what it wrote is under a lease.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from tasks.core.changes import check_deletions, vanished, what_changed
@@ -26,7 +28,7 @@ from tasks.core.document_catalog import (
     unread,
 )
 from tasks.core.documents import Element, Snapshot
-from tasks.core.errors import NotFound, UsageError
+from tasks.core.errors import NotFound, Stopped, UsageError
 from tasks.core.fingerprints import collection_name, content_hash, pipeline_fingerprint
 from tasks.core.ingestion import Draft, Plan, ReadDocument, Scan, ScannedFile, draft_of
 from tasks.core.ports import Embedder, Parser, Progress, Source, Unparsable, VectorIndex
@@ -73,8 +75,12 @@ def holding_lease(bench: DocumentsBench) -> Iterator[Lease]:
         bench.leases.release(lease)
 
 
+stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=None)
+"""Set by whoever runs a step in a thread and is told to stop: a thread cannot be interrupted from outside."""
+
+
 class LeaseRenewal:
-    """Renews a lease every quarter of its time, as often as a loop asks. Without a lease it does nothing."""
+    """Renews a lease every quarter of its time, as often as a loop asks; without a lease it renews nothing."""
 
     def __init__(self, bench: DocumentsBench, lease: Lease | None) -> None:
         self._bench = bench
@@ -82,7 +88,10 @@ class LeaseRenewal:
         self._due = 0.0
 
     def __call__(self) -> None:
-        """Raises LeaseLost when another run took over."""
+        """Raises LeaseLost when another run took over, and Stopped when this one is to end."""
+        stop = stopping.get()
+        if stop is not None and stop.is_set():
+            raise Stopped("The run was stopped. What was parsed and embedded is kept; run again to go on.")
         if self._lease is not None and time.monotonic() >= self._due:
             self._bench.leases.renew(self._lease, self._bench.lease_seconds)
             self._due = time.monotonic() + self._bench.lease_seconds / 4

@@ -9,7 +9,7 @@ from typing import Protocol
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.errors import IndexIncomplete, NotFound, PromotionRefused, StaleComparison
 from tasks.core.ports import ChatModels, VectorIndex
-from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target
+from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target, was_rolled_back
 from tasks.core.releases import ReleaseManifest
 
 
@@ -152,7 +152,10 @@ def promote(
 
 
 def promote_unproven(bench: ReleaseBench, release: str, *, allowed: bool, who: str) -> Promotion | None:
-    """Makes a release current without proof, because no golden set exists yet; None when it already is."""
+    """Makes a release current without proof, because no golden set exists yet.
+
+    None when it already is, or was rolled back: it stays so until the documents change, or a person goes back to it.
+    """
     if not allowed:
         raise PromotionRefused(
             "No golden set exists yet and allow_unproven is off, so nothing may go live. Import golden labels first: "
@@ -160,7 +163,7 @@ def promote_unproven(bench: ReleaseBench, release: str, *, allowed: bool, who: s
         )
     row = bench.releases.release(bench.assistant, release)
     standing = bench.releases.standing(bench.assistant)
-    if standing.release == row.id:
+    if standing.release == row.id or was_rolled_back(row.id, bench.releases.history(bench.assistant)):
         return None
     if standing.release is not None and not standing.unproven:
         raise PromotionRefused(f"{standing.release} is proven; an unproven release cannot replace it.", release=row.id)

@@ -66,6 +66,9 @@ def _source_at(uri: str, name: str | None, known: Sequence[RegisteredSource]) ->
     for source in known:
         if source.uri == uri and name in (None, source.name):
             return source
+    same = next((source for source in known if source.uri == uri), None)
+    if same is not None:
+        raise UsageError(f"{uri} is registered already, as {same.name}. Ingest it without --source, or as {same.name}.")
     for source in known:
         if source.name == name:
             return replace(source, uri=uri)

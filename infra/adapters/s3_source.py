@@ -12,7 +12,7 @@ from infra.adapters.s3_errors import explained
 from infra.adapters.source_globs import SourceGlobs
 from infra.adapters.source_names import checked_name, is_passed_over
 from tasks.core.documents import SourceFile
-from tasks.core.errors import NotFound, UsageError
+from tasks.core.errors import BadSetting, NotFound, UsageError
 
 PREFIX = "s3://"
 KEYS_PER_PAGE = 1000  # the protocol's maximum
@@ -71,7 +71,10 @@ class S3Source:
 
     @cached_property
     def _client(self) -> Any:
-        return self._given_client or _new_client(self._endpoint_url)
+        try:
+            return self._given_client or _new_client(self._endpoint_url)
+        except ValueError as error:
+            raise BadSetting(f"RATCHET_S3_ENDPOINT_URL is not a URL: {error}. Write https://host:port.") from error
 
     def _bytes(self, key: str) -> bytes:
         # Not `with …["Body"] as body`: that is the raw stream, which takes what broke off for the whole.

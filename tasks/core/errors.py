@@ -13,6 +13,7 @@ RatchetError
 │   ├── PromotionRefused        the release has no verdict that allows promotion
 │   ├── IntegrityFailure        bytes, hashes or references do not match what was recorded
 │   │   └── AdapterBroken       a LoRA adapter failed its proof (keys, shapes, finite, digest, golden logits)
+│   ├── Stopped                 somebody asked the run to end
 │   ├── GoldenLeak              a golden question or its page is in the training data
 │   └── NotEnoughLabels         too few accepted labels for what was asked
 └── WorthRetrying               the world may be different in a moment
@@ -114,3 +115,7 @@ class ModelUnavailable(WorthRetrying):
 
 class CatalogUnavailable(WorthRetrying):
     """The catalog cannot be reached, or stayed locked."""
+
+
+class Stopped(CannotRetry):
+    """Somebody asked the run to end, and it ended at the next place where nothing is lost."""

@@ -40,7 +40,8 @@ def test_search_finds_the_page_that_says_it(run: Run, docs: Path) -> None:
     run("ingest", docs)
     found = read(run("search", "width of the band saw blade", "--json"))
     assert found["contexts"][0]["document"] == "saw.md"
-    assert found["contexts"][0].keys() == {"document", "chunk", "text", "score"}
+    assert found["contexts"][0].keys() >= {"document", "chunk", "text", "score"}
+    assert found["contexts"][0]["heading_path"] == ["Band saw", "Blade"]
 
 
 def test_search_can_be_narrowed_to_documents_and_headings(run: Run, docs: Path) -> None:
@@ -161,3 +162,37 @@ def test_quick_commands_import_neither_torch_nor_prefect(words: list[str]) -> No
     )
     done = subprocess.run([sys.executable, "-c", wrapped, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_was_rolled_back_stays_so_until_the_documents_change(run: Run, docs: Path) -> None:
+    first = read(run("ingest", docs, "--json"))["release"]
+    (docs / "saw.md").write_text("# Band saw\n\n## Blade\n\nThe blade of the band saw is 99 millimetres wide.\n")
+    second = read(run("ingest", "--json"))["release"]
+    run("rollback", "--reason", "a bad edit")
+    again = run("ingest")
+    assert f"{second} was rolled back and stays so" in again.stdout
+    assert read(run("status", "--json"))["release"] == first
+    (docs / "saw.md").write_text("# Band saw\n\n## Blade\n\nThe blade of the band saw is 31 millimetres wide.\n")
+    assert read(run("ingest", "--json"))["release"] not in (None, first, second)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RATCHET_WEAVIATE_ULR", "http://localhost:8080", "no setting RATCHET_WEAVIATE_ULR"),
+        ("RATCHET_DATABASE_URL", "foo://x", "RATCHET_DATABASE_URL"),
+        ("RATCHET_DATABASE_URL", "nonsense", "RATCHET_DATABASE_URL"),
+    ],
+)
+def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
+    monkeypatch.setenv(name, value)
+    result = run("status")
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_a_settings_file_that_is_broken_is_named(run: Run) -> None:
+    Path("ratchet.toml").write_text("home = ")
+    result = run("status")
+    assert result.exit_code == 2
+    assert "ratchet.toml cannot be read" in result.stderr

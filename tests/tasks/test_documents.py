@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ from document_fakes import LineParser, MemorySource, WordEmbedder, foresee, inge
 from sqlalchemy import Engine, text
 
 from infra.adapters.folder_source import FolderSource
-from tasks.core.errors import TooManyDeletions, UsageError
+from tasks.core.chunking import ChunkSettings
+from tasks.core.errors import Stopped, TooManyDeletions, UsageError
 from tasks.core.ports import Parsed, Unparsable
 from tasks.core.retrieval import words
-from tasks.documents import DocumentsBench, holding_lease, plan, published_snapshot, read
+from tasks.documents import DocumentsBench, holding_lease, plan, published_snapshot, read, stopping
 from tasks.snapshots import build, embed, publish
 from tasks.sources import resolve_sources, scan
 
@@ -416,3 +418,79 @@ def test_after_a_change_of_the_pipeline_every_source_is_read_again(tmp_path: Pat
     assert sorted(source.name for source in where) == ["docs", "faq"]
     assert [file.document for file in plan(bench, scan(bench, where)).to_read] == ["faq:a.md", "a.md"]
     engine.dispose()
+
+
+# ── what a person meets ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_page_that_was_unreadable_when_the_pipeline_changed_is_cut_anew_when_it_is_back(
+    bench: DocumentsBench, source: MemorySource, tmp_path: Path
+) -> None:
+    source.write("long.md", "\n\n".join(f"Paragraph {n} of a long page without headings." for n in range(60)))
+    good = source.contents["long.md"]
+    ingest(bench)
+    bench = replace(bench, chunking=ChunkSettings(minimum=100, target=200, maximum=300))
+    source.write("long.md", "POISON")
+    ingest(bench)
+    source.contents["long.md"] = good
+    report = ingest(bench)
+    assert report.documents["quarantined"] == 0
+    assert report.manifest_hash == rebuilt(bench, tmp_path, source).manifest_hash
+
+
+def test_a_small_source_cannot_vanish_behind_a_large_one(tmp_path: Path) -> None:
+    engine = new_catalog(tmp_path)
+    bench = new_bench(tmp_path, engine=engine)
+    for name, pages in (("docs", 30), ("faq", 3)):
+        (tmp_path / name).mkdir()
+        for page in range(pages):
+            (tmp_path / name / f"{page}.md").write_text(f"# {name} {page}\n\nAbout {page}.")
+        ingest(bench, str(tmp_path / name), name)
+    for file in (tmp_path / "faq").iterdir():
+        file.unlink()
+    with pytest.raises(TooManyDeletions, match="3 of 3"):
+        ingest(replace(bench, max_delete_fraction=0.2), None)
+    engine.dispose()
+
+
+def test_files_that_were_all_cut_to_nothing_are_not_believed(bench: DocumentsBench, source: MemorySource) -> None:
+    ingest(bench)
+    source.contents = dict.fromkeys(source.contents, b"")
+    with pytest.raises(TooManyDeletions, match="2 of 2"):
+        ingest(replace(bench, max_delete_fraction=0.2))
+
+
+def test_two_sources_cannot_own_one_document_even_when_they_are_ingested_one_by_one(tmp_path: Path) -> None:
+    engine = new_catalog(tmp_path)
+    bench = new_bench(tmp_path, engine=engine)
+    for name, file in (("docs", "faq:a.md"), ("faq", "a.md")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(f"# {name}\n\nAbout {name}.")
+    ingest(bench, str(tmp_path / "docs"), "docs")
+    with pytest.raises(UsageError, match=r"both be the document faq:a\.md"):
+        ingest(bench, str(tmp_path / "faq"), "faq")
+    engine.dispose()
+
+
+def test_a_place_that_is_registered_is_not_registered_again_under_another_name(tmp_path: Path) -> None:
+    engine = new_catalog(tmp_path)
+    bench = new_bench(tmp_path, engine=engine)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n\nText.")
+    ingest(bench, str(tmp_path / "docs"))
+    with pytest.raises(UsageError, match="registered already, as docs"):
+        resolve_sources(bench, str(tmp_path / "docs"), "other")
+    engine.dispose()
+
+
+def test_a_run_that_is_told_to_stop_ends_at_its_next_document(bench: DocumentsBench) -> None:
+    stop = threading.Event()
+    stop.set()
+    token = stopping.set(stop)
+    try:
+        with pytest.raises(Stopped, match="run again"):
+            ingest(bench)
+    finally:
+        stopping.reset(token)
+    assert bench.catalog.published("default") is None
+    assert ingest(bench).snapshot == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from document_fakes import MemorySource, WordEmbedder, find, ingest, new_bench, new_catalog
 from faulty_index import FaultyIndex
+from interruptions import PowerCut, cut_power, ending_at
 from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
@@ -17,7 +21,7 @@ from infra.adapters.catalog.leases import CatalogLeases
 from infra.adapters.embedded_index import EmbeddedIndex
 from tasks.core.document_catalog import Accounts, Lease, RegisteredSource
 from tasks.core.documents import IndexedLife, Snapshot
-from tasks.core.errors import IndexIncomplete, IntegrityFailure, LeaseLost
+from tasks.core.errors import IndexIncomplete, IndexUnavailable, IntegrityFailure, LeaseLost
 from tasks.documents import DocumentsBench, holding_lease, plan, read
 from tasks.snapshots import EMBED_BATCH, build, embed
 from tasks.sources import resolve_sources, scan
@@ -184,3 +188,79 @@ def test_a_run_that_is_overtaken_while_it_embeds_stops_at_the_next_batch(
     with pytest.raises(LeaseLost):
         embed(bench, read(bench, todo, slow), slow)
     assert len(overtaker.embedded) == EMBED_BATCH
+
+
+# ── mending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_older_copy_of_the_index_with_as_many_chunks_is_noticed(
+    bench: DocumentsBench, source: MemorySource, tmp_path: Path
+) -> None:
+    ingest(bench)
+    bench.index.close()  # type: ignore[attr-defined]
+    shutil.copy(tmp_path / "catalog-index.sqlite", tmp_path / "older.sqlite")
+    source.write("page-3.md", "# Page 3\n\nThe H3 pump was replaced by a crane.")
+    ingest(bench)
+    bench = replace(bench, index=EmbeddedIndex(tmp_path / "older.sqlite"))
+    report = ingest(bench)
+    assert (report.is_new, report.embeds) == (False, 0)
+    assert "crane" in find(bench, 2, "the crane", k=1)[0].chunk.text
+
+
+def test_readers_of_what_is_published_notice_nothing_of_a_mending(
+    bench: DocumentsBench, source: MemorySource, tmp_path: Path
+) -> None:
+    ingest(bench)
+    source.write("page-3.md", "# Page 3\n\nReplaced.")
+    ingest(bench)
+    before = find(bench, 1, "which pump runs at 5 bar")
+    seen: list[bool] = []
+
+    class Watching(EmbeddedIndex):
+        def put(self, collection: str, lives: Sequence[IndexedLife], token: int) -> Sequence[IndexedLife]:
+            seen.append(find(bench, 1, "which pump runs at 5 bar") == before)
+            return super().put(collection, lives, token)
+
+    index = Watching(tmp_path / "catalog-index.sqlite")
+    with index._open() as db:
+        db.execute("DELETE FROM chunks WHERE born = 2")
+    assert ingest(replace(bench, index=index)).is_new is False
+    assert seen
+    assert all(seen)
+
+
+def test_going_back_to_an_old_embedder_leaves_its_published_snapshots_readable(
+    bench: DocumentsBench, source: MemorySource
+) -> None:
+    ingest(bench)
+    before = find(bench, 1, "which pump runs at 5 bar")
+    other = replace(bench, embedder=WordEmbedder("words-2"))
+    source.write("page-3.md", "# Page 3\n\nReplaced.")
+    ingest(other)
+    hasty = replace(bench, lease_seconds=0)
+    for calls in range(1, 20, 3):
+        with suppress(PowerCut):
+            ingest(ending_at(hasty, calls, cut_power, ports=["index"]))
+        assert find(bench, 1, "which pump runs at 5 bar") == before
+
+
+def test_an_index_that_was_deleted_is_said_to_be_gone_and_not_to_be_empty(
+    bench: DocumentsBench, tmp_path: Path
+) -> None:
+    ingest(bench)
+    gone = replace(bench, index=EmbeddedIndex(tmp_path / "nothing-here.sqlite"))
+    with pytest.raises(IndexUnavailable, match="refilled from the catalog"):
+        find(gone, 1, "which pump runs at 5 bar")
+
+
+def test_a_reader_does_not_empty_an_index_of_another_version(bench: DocumentsBench, tmp_path: Path) -> None:
+    ingest(bench)
+    bench.index.close()  # type: ignore[attr-defined]
+    file = tmp_path / "catalog-index.sqlite"
+    for version, says in ((1, "older version"), (10**6, "newer version")):
+        with closing(sqlite3.connect(file, isolation_level=None)) as db:
+            db.execute(f"PRAGMA user_version = {version}")
+        with pytest.raises(IndexUnavailable, match=says):
+            find(bench, 1, "which pump runs at 5 bar")
+        with closing(sqlite3.connect(file)) as db:
+            assert db.execute("SELECT count(*) FROM chunks").fetchone() == (PAGES,)

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from tasks.core.errors import CatalogUnavailable
+from tasks.core.errors import BadSetting, CatalogUnavailable
 
 BUSY_SECONDS = 30.0
 
@@ -23,7 +23,11 @@ def engine_for(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
     Whatever the database itself cannot do just now (locked for `busy_seconds`, disk full, file not writable, server
     gone) is raised as CatalogUnavailable.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except ArgumentError as error:  # and its kin, a dialect that is not installed
+        raise BadSetting(f"RATCHET_DATABASE_URL is not a database URL that can be used: {error}.") from error
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed.database, url, busy_seconds)
     else:
