@@ -85,7 +85,7 @@ class SnapshotView:
         rowids: list[int] = []
         places: list[int] = []
         sizes: list[int] = []
-        packed = bytearray()
+        packed = [bytearray()]
         unread = iter(rows)
         while block := list(islice(unread, BLOCK)):
             vectors = np.frombuffer(b"".join(row[2] for row in block), dtype="<f4")
@@ -94,11 +94,11 @@ class SnapshotView:
                 rowids.append(rowid)
                 places.append(self._places.setdefault((document, path), len(self._places)))
                 sizes.append(len(counted) // POSTING.itemsize)
-                packed += counted
+                packed[0] += counted
         self._rowids = np.array(rowids, dtype=np.int64)
         self._all = np.arange(len(rowids))
         self._place = np.array(places, dtype=np.uint32)
-        self._weigh(np.frombuffer(packed, dtype=POSTING), sizes)
+        self._weigh(packed.pop(), sizes)  # its only owner: it is let go of as soon as it is read
 
     def search(self, text: str, vector: NDArray[np.float32], settings: RetrievalSettings) -> list[Found]:
         """The best `settings.wanted` chunks that it admits, best first. Equal scores are ordered by chunk id."""
@@ -154,22 +154,25 @@ class SnapshotView:
 
     # ── by words ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _weigh(self, postings: NDArray[np.void], sizes: list[int]) -> None:
+    def _weigh(self, packed: bytearray, sizes: list[int]) -> None:
         """Sorts the postings by word; what each adds to its chunk's score depends on nothing but this snapshot."""
         chunks = len(sizes)
+        postings = np.frombuffer(packed, dtype=POSTING)
+        keys, counts = postings["word"].copy(), postings["count"].copy()
+        del postings, packed
         owners = np.repeat(np.arange(chunks, dtype=np.uint32), sizes)
-        lengths: Floats = np.bincount(owners, weights=postings["count"], minlength=chunks).astype(np.float64)
-        order = np.argsort(postings["word"], kind="stable")
-        self._owners = owners[order]
-        self._weights: Floats = np.empty(len(order))
-        sorted_words = postings["word"][order]
+        lengths: Floats = np.bincount(owners, weights=counts, minlength=chunks).astype(np.float64)
+        order = np.argsort(keys, kind="stable")
+        self._owners, sorted_words, counts = owners[order], keys[order], counts[order]
+        del owners, keys, order
+        self._weights: Floats = np.empty(len(counts))
         first = np.flatnonzero(np.diff(sorted_words, prepend=sorted_words[:1] + np.uint64(1)))
         self._words = sorted_words[first]
-        self._starts = np.append(first, len(order))
+        self._starts = np.append(first, len(counts))
         containing = np.diff(self._starts)
-        for at in _portions(len(order)):
+        for at in _portions(len(counts)):
             self._weights[at] = bm25_weights(
-                postings["count"][order[at]].astype(np.float64),
+                counts[at].astype(np.float64),
                 lengths[self._owners[at]],
                 containing=containing[np.searchsorted(self._words, sorted_words[at])],
                 documents=chunks,
