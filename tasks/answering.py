@@ -14,7 +14,7 @@ from tasks.core.documents import Hit
 from tasks.core.errors import UsageError
 from tasks.core.passages import packed
 from tasks.core.ports import ChatModel, ChatModels, Completion, Message, Progress
-from tasks.core.prompts import render
+from tasks.core.prompts import INVOCATION, render
 from tasks.core.releases import ReleaseManifest, canonical_json
 from tasks.core.replies import Reply, settle, whole_sentences
 from tasks.retrieval import RetrievalBench, retrieve
@@ -161,8 +161,16 @@ def _complete(
 
 
 def _portions(prompts: Mapping[str, Sequence[Message]]) -> Iterator[list[str]]:
-    """Keys of prompts of similar length, which batch well, in portions small enough that a kill loses little."""
-    order = sorted(prompts, key=lambda key: (sum(len(message.content) for message in prompts[key]), key))
+    """Keys of prompts that batch well, in portions small enough that a kill loses little.
+
+    Similar lengths beside each other, and questions about the same passages, which a model may read once for all.
+    """
+
+    def likeness(key: str) -> tuple[int, str, str]:
+        before = "\n".join(message.content for message in prompts[key]).rpartition(INVOCATION)[0]
+        return len(before), before, key
+
+    order = sorted(prompts, key=likeness)
     return (order[at : at + PORTION] for at in range(0, len(order), PORTION))
 
 

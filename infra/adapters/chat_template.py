@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.core.ports import Message
+from tasks.core.prompts import INVOCATION
 
 
 class ChatTemplate:
@@ -16,6 +17,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
         control = sorted(token for token in added | set(tokenizer.all_special_tokens) if len(token) > 1)
+        self._invocation: list[int] = tokenizer(INVOCATION, add_special_tokens=False)["input_ids"]
         self._control = re.compile("|".join(map(re.escape, control)) or r"(?!)")
 
     def ids(self, messages: Sequence[Message], *, answer_next: bool = True) -> list[int]:
@@ -27,10 +29,21 @@ class ChatTemplate:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def fixed_ids(self, messages: Sequence[Message]) -> list[int]:
+    def parts(self, messages: Sequence[Message]) -> tuple[list[int], list[int], list[int]]:
+        """The prompt's tokens as (what all prompts of a release begin with, the passages, the question).
+
+        The passages end where the last question's INVOCATION begins; without one they are part of the question.
+        """
+        ids = self.ids(messages)
+        fixed = len(self._fixed_ids(messages, ids))
+        size = len(self._invocation)
+        starts = (at for at in range(len(ids) - size, fixed - 1, -1) if ids[at : at + size] == self._invocation)
+        asked = next(starts, fixed)
+        return ids[:fixed], ids[fixed:asked], ids[asked:]
+
+    def _fixed_ids(self, messages: Sequence[Message], whole: list[int]) -> list[int]:
         """The tokens that every prompt with these messages before its last one begins with."""
         fixed = self.ids(messages[:-1], answer_next=False) if len(messages) > 1 else []
-        whole = self.ids(messages)
         same = next((i for i, (a, b) in enumerate(zip(fixed, whole, strict=False)) if a != b), len(fixed))
         return fixed[:same]
 

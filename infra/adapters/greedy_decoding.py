@@ -1,10 +1,10 @@
-"""Greedy decoding in batches whose prompts begin alike: the keys and values of the fixed part are computed once.
+"""Greedy decoding in batches whose prompts begin alike: keys and values of what they share are computed once.
 
-    [fixed part, shared][padding][rest of the prompt][tokens written so far]
+    [fixed part, of all rows][padding][passages, of some rows][padding][rest of the prompt][tokens written so far]
 
-Three worked examples are two thirds of a prompt's tokens. What is fixed follows from the messages, not from what a
-batch happens to have in common, so that an answer does not depend on its neighbours. Imports torch: import it in
-functions.
+Three worked examples are two thirds of a prompt's tokens, and questions about one page are shown the same passages.
+Where a prompt is divided follows from its messages, not from what a batch happens to have in common, and each part is
+read by itself, so that an answer does not depend on its neighbours. Imports torch: import it in functions.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ _MAX_CACHE_BYTES = 1 << 30  # keys and values of one batch
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids: the part that other prompts share, which may be empty, and the rest, which may not."""
+    """Token ids: what all prompts share, what the questions about it share (both may be empty), and the rest."""
 
     fixed: tuple[int, ...]
+    passages: tuple[int, ...]
     rest: tuple[int, ...]
 
     def __len__(self) -> int:
-        return len(self.fixed) + len(self.rest)
+        return len(self.fixed) + len(self.passages) + len(self.rest)
 
 
 class Network(Protocol):
@@ -65,7 +66,7 @@ class GreedyDecoder:
 
     def batches(self, prompts: Sequence[Prompt], limit: int) -> Iterator[list[int]]:
         """Positions of prompts to decode together: the same fixed part, similar lengths, no more than memory allows."""
-        order = sorted(range(len(prompts)), key=lambda at: (prompts[at].fixed, -len(prompts[at].rest), at))
+        order = sorted(range(len(prompts)), key=lambda at: _likeness(prompts[at], at))
         batch: list[int] = []
         for at in order:
             first = prompts[batch[0]] if batch else prompts[at]
@@ -96,15 +97,30 @@ class GreedyDecoder:
                 batch.write(network)
 
     def _read_prompts(self, network: Network, prompts: Sequence[Prompt], limit: int) -> _Batch:
-        fixed = prompts[0].fixed if self._shares_prefixes else ()
-        rests = [prompt.rest if self._shares_prefixes else prompt.fixed + prompt.rest for prompt in prompts]
-        ids, mask = self._padded(rests)
-        if self._shares_prefixes:
-            cache = roomy_cache(self._config, self._prefix(network, fixed), ids.shape[1] + limit)
+        if not self._shares_prefixes:
+            rests = [prompt.fixed + prompt.passages + prompt.rest for prompt in prompts]
+            ids, mask = self._padded(rests)
+            batch = _Batch(DynamicCache(config=self._config), mask[:, :0])
         else:
-            cache = DynamicCache(config=self._config)
-        batch = _Batch(cache, torch.cat([mask.new_ones(len(rests), len(fixed)), mask], dim=1))
-        batch.read(network, ids, [network.active(rest) for rest in rests])
+            rests = [prompt.rest for prompt in prompts]
+            ids, mask = self._padded(rests)
+            batch = self._read_passages(network, prompts, ids.shape[1] + limit)
+        batch.read(network, ids, mask, [network.active(rest) for rest in rests])
+        return batch
+
+    def _read_passages(self, network: Network, prompts: Sequence[Prompt], more: int) -> _Batch:
+        """Rows that have read the fixed part and their passages; what several rows share is read once."""
+        fixed = prompts[0].fixed
+        several = list(dict.fromkeys(prompt.passages for prompt in prompts))
+        ids, mask = self._padded(several)
+        cache = roomy_cache(self._config, self._prefix(network, fixed), ids.shape[1] + more)
+        batch = _Batch(cache, mask.new_ones(len(several), len(fixed)))
+        if ids.shape[1]:
+            batch.read(network, ids, mask, [0] * len(several))
+            if len(several) < len(prompts):
+                batch.spread([several.index(prompt.passages) for prompt in prompts])
+        else:
+            batch = _Batch(cache, mask.new_ones(len(prompts), len(fixed)))
         return batch
 
     def _prefix(self, network: Network, fixed: tuple[int, ...]) -> Cache | None:
@@ -128,10 +144,16 @@ class GreedyDecoder:
         return torch.tensor(ids, device=self._device), torch.tensor(mask, device=self._device)
 
 
+def _likeness(prompt: Prompt, at: int) -> tuple[object, ...]:
+    """Sorts prompts with the same parts side by side, and those of similar length near each other."""
+    return (prompt.fixed, -len(prompt.passages), prompt.passages, -len(prompt.rest), at)
+
+
 class _Batch:
     """Rows that are decoded together, their past, and the token each wrote last."""
 
     def __init__(self, cache: Cache, mask: Tensor) -> None:
+        """mask: (rows, positions) of what the cache holds already."""
         self._rows = list(range(len(mask)))
         self._cache = cache
         self._mask = mask  # (rows, positions): 1 for a token, 0 for padding
@@ -144,16 +166,23 @@ class _Batch:
         """Drops the rows that ended, so that nothing is computed for them."""
         if len(going) == len(self._rows):
             return
-        chosen = torch.tensor(going, device=self._mask.device)
+        rows = [self._rows[at] for at in going]
+        self.spread(going)
+        self._rows = rows
+
+    def spread(self, sources: list[int]) -> None:
+        """One row for each of these, which may occur several times or not at all."""
+        chosen = torch.tensor(sources, device=self._mask.device)
         self._cache.batch_select_indices(chosen)
         self._mask, self._tokens = self._mask[chosen], self._tokens[chosen]
-        self._rows = [self._rows[at] for at in going]
+        self._rows = list(range(len(sources)))
 
     def write(self, network: Network) -> None:
-        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._rows), 1)], dim=1)
-        self.read(network, self._tokens[:, None], [1] * len(self._rows))
+        self.read(network, self._tokens[:, None], self._mask.new_ones(len(self._rows), 1), [1] * len(self._rows))
 
-    def read(self, network: Network, ids: Tensor, active: Sequence[int]) -> None:
+    def read(self, network: Network, ids: Tensor, mask: Tensor, active: Sequence[int]) -> None:
+        """Continues every row by these tokens. mask: 1 for a token, 0 for padding."""
+        self._mask = torch.cat([self._mask, mask], dim=1)
         positions = (self._mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         logits = network.logits(
             active, input_ids=ids, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from infra.adapters.greedy_decoding import GreedyDecoder, Prompt
 
 _LIBRARIES = ("torch", "transformers", "peft")
-_DECODING = "greedy, one line, fixed part cached"
+_DECODING = "greedy, one line, fixed part and passages read by themselves"
 
 
 class TransformersChat:
@@ -119,9 +119,8 @@ class TransformersChatModel:
     def _read(self, messages: Sequence[Message]) -> Prompt:
         from infra.adapters.greedy_decoding import Prompt
 
-        ids = self._engine.template.ids(messages)
-        fixed = len(self._engine.template.fixed_ids(messages))
-        return Prompt(tuple(ids[:fixed]), tuple(ids[fixed:]))
+        fixed, passages, rest = self._engine.template.parts(messages)
+        return Prompt(tuple(fixed), tuple(passages), tuple(rest))
 
     def _decode(self, prompts: Sequence[Prompt], texts: Sequence[_Text], limit: int) -> Iterator[None]:
         return self._engine.decoder.decode(self._network, prompts, limit, lambda row, token: texts[row].add(token))

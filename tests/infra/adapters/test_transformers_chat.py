@@ -45,15 +45,12 @@ def model(chat: TransformersChat) -> TransformersChatModel:
 
 
 def prompts(count: int = 7) -> list[tuple[Message, ...]]:
-    """Of very different lengths, all with the same worked examples."""
-    return [
-        render(
-            default_prompt(),
-            [Passage(1, "pumps.md", f"c-{n}", f"Pump {n}\n" + f"Pump {n} runs at {n} bar. " * (n + 1), 1.0, 0.5)],
-            f"What about pump {n}?",
-        )
-        for n in range(count)
-    ]
+    """Of very different lengths, all with the same worked examples; every two are about the same passage."""
+    return [render(default_prompt(), [passage(n // 2)], f"What about pump {n}?") for n in range(count)]
+
+
+def passage(n: int) -> Passage:
+    return Passage(1, "pumps.md", f"c-{n}", f"Pump {n}\n" + f"Pump {n} runs at {n} bar. " * (2 * n + 1), 1.0, 0.5)
 
 
 def lora(base: BaseModel, artifacts: FolderArtifacts, folder: Path, **how: object) -> ModelRef:
