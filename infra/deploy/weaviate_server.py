@@ -29,6 +29,8 @@ from tasks.core.errors import IndexUnavailable, RatchetError
 
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0
+STARTS = 3  # on other ports each time
+PORT_TAKEN = "address already in use"
 USER = "ratchet"
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
@@ -79,12 +81,27 @@ def run(
 
     Raises IndexUnavailable when there is no binary, or it is not ready after 90 seconds. The log is in `folder` too.
     """
-    ports = ports or free_ports()
     found = binary or find_or_build()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        if ports:
+            yield stack.enter_context(_run_on(ports, folder, found, api_key))
+            return
+        for left in reversed(range(STARTS)):
+            try:
+                server = stack.enter_context(_run_on(free_ports(), folder, found, api_key))
+                break
+            except IndexUnavailable as error:  # a port that was free a moment ago may be somebody's by now
+                if not left or PORT_TAKEN not in error.message:
+                    raise
+        yield server
+
+
+@contextmanager
+def _run_on(ports: Ports, folder: Path, binary: Path, api_key: str | None) -> Iterator[RunningServer]:
+    with ExitStack() as stack:
         log = stack.enter_context((folder / "server.log").open("ab"))
-        watchdog = stack.enter_context(_started(found, folder, ports, api_key, log.fileno()))
+        watchdog = stack.enter_context(_started(binary, folder, ports, api_key, log.fileno()))
         assert watchdog.stdout is not None
         pid = int(watchdog.stdout.readline() or 0)
         server = RunningServer(f"http://127.0.0.1:{ports.http}", ports.grpc, pid)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.weaviate_binary import VERSION, find_or_build, kept_binary, why_none
-from infra.deploy.weaviate_server import Ports, RunningServer, find_or_run, free_ports, is_alive, is_ready
+from infra.deploy.weaviate_server import STARTS, Ports, RunningServer, find_or_run, free_ports, is_alive, is_ready, run
 from tasks.core.errors import IndexUnavailable
 
 ROOT = Path(__file__).parents[3]
@@ -137,9 +137,23 @@ def test_a_named_server_is_used_when_it_is_ready_and_an_error_when_not(
         pass
 
 
-def test_a_program_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
-    from infra.deploy.weaviate_server import run
+def test_a_port_that_was_taken_meanwhile_is_exchanged_for_another(tmp_path: Path) -> None:
+    said = "bind: address already in use"
+    taken = program(tmp_path / "server", f'echo "$GRPC_PORT" >> "{tmp_path}/tried"; echo "{said}" >&2; exit 1')
+    with pytest.raises(IndexUnavailable, match=said), run(tmp_path / "data", taken):
+        pass
+    tried = (tmp_path / "tried").read_text().split()
+    assert len(tried) == len(set(tried)) == STARTS
 
+
+def test_ports_that_somebody_named_are_not_exchanged(tmp_path: Path) -> None:
+    taken = program(tmp_path / "server", f'echo x >> "{tmp_path}/tried"; echo "address already in use" >&2; exit 1')
+    with pytest.raises(IndexUnavailable), run(tmp_path / "data", taken, ports=free_ports()):
+        pass
+    assert (tmp_path / "tried").read_text().split() == ["x"]
+
+
+def test_a_program_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     broken = program(tmp_path / "broken", "echo the disk is full >&2; exit 3")
     with pytest.raises(IndexUnavailable, match=r"ended with code 3(.|\n)*the disk is full"), run(tmp_path, broken):
         pass
