@@ -1,10 +1,16 @@
-"""Which passages an answer cites: markers found, resolved against what was shown, and the sentence that backs them."""
+"""Which passages an answer cites: markers found, resolved against what was shown, and the sentence that backs them.
+
+In an answer that is a JSON object `[1, 2]` is a list, so only its strings cite.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from tasks.core.answers import Citation, Passage
 from tasks.core.retrieval import words
@@ -28,7 +34,9 @@ def markers(text: str) -> tuple[int, ...]:
     >>> markers("It runs at 42 bar. [2] Water must be cold. [1, 2]")
     (2, 1)
     """
-    return tuple(dict.fromkeys(number for found in _MARKERS.finditer(text) for number in _numbers(found)))
+    made = json_object(text)
+    said = text if made is None else "\n".join(_strings(made))
+    return tuple(dict.fromkeys(number for found in _MARKERS.finditer(said) for number in _numbers(found)))
 
 
 def without_markers(text: str) -> str:
@@ -45,11 +53,55 @@ def cite(text: str, passages: Sequence[Passage]) -> Cited:
     shown = {passage.marker: passage for passage in passages}
     found = markers(text)
     said = without_markers(text)
+    dangling = tuple(number for number in found if number not in shown)
     return Cited(
-        text=_MARKERS.sub(lambda marker: _resolved(marker, shown), text).strip(),
+        text=_rewritten(text, lambda part: _MARKERS.sub(lambda marker: _resolved(marker, shown), part), bool(dangling)),
         citations=tuple(_citation(shown[number], said) for number in found if number in shown),
-        dangling=tuple(number for number in found if number not in shown),
+        dangling=dangling,
     )
+
+
+def json_object(text: str) -> dict[str, JsonValue] | None:
+    """The object that the whole text is; None for prose.
+
+    >>> json_object('{"sizes": [1, 2]}'), json_object("[1, 2]"), json_object("It is {1}.")
+    ({'sizes': [1, 2]}, None, None)
+    """
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+        list(_strings(found))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _strings(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part)
+
+
+def _rewritten(text: str, change: Callable[[str], str], something_dangles: bool) -> str:
+    """The text with its markers resolved. An object stays letter by letter as it is where nothing has to go."""
+    made = json_object(text)
+    if made is None:
+        return change(text).strip()
+    return json.dumps(_changed(made, change), ensure_ascii=False) if something_dangles else text.strip()
+
+
+def _changed(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _changed(part, change) for name, part in value.items()}
+    return [_changed(part, change) for part in value] if isinstance(value, list) else value
 
 
 def best_quote(answer: str, passage: str) -> str:

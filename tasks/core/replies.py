@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.core.answers import AbstainedBecause, Citation, Passage
-from tasks.core.citations import Cited, cite, sentences, without_markers
+from tasks.core.citations import Cited, cite, json_object, sentences, without_markers
 from tasks.core.support import supported
 
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?:\s*\[[\d\s,]+\])*(?=\s|$)")
@@ -52,7 +52,12 @@ def whole_sentences(text: str) -> str:
 
 
 def _once(text: str) -> str:
-    """The text up to the first sentence it repeats: small models that miss their end of turn go round in circles."""
+    """The text up to the first sentence it repeats: small models that miss their end of turn go round in circles.
+
+    A JSON object is one whole, in which lines may well repeat.
+    """
+    if json_object(text) is not None:
+        return text
     seen: set[str] = set()
     kept = []
     for sentence in sentences(text):

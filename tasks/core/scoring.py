@@ -7,9 +7,19 @@ from dataclasses import dataclass, replace
 
 from tasks.core.answers import Answer
 from tasks.core.labels import Label
-from tasks.core.metrics.question import score_question
+from tasks.core.metrics.question import Marking, score_question
 from tasks.core.metrics.score import Metric, Scores, Undefined
-from tasks.core.trivial import ALWAYS_ABSTAIN, COPY_FIRST_SENTENCE, always_abstain, copy_first_sentence
+from tasks.core.trivial import (
+    ALWAYS_ABSTAIN,
+    COPY_FIRST_SENTENCE,
+    MAJORITY_CLASS,
+    always_abstain,
+    copy_first_sentence,
+    majority_answers,
+    majority_class,
+)
+
+_UNASKED = Undefined("the other was not asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +49,10 @@ class ScoreSheet:
         return tuple(q.label for q in self.questions)
 
 
-@dataclass(frozen=True, slots=True)
-class Marking:
-    """What scores depend on besides label and answer."""
-
-    abstention: str  # the release's exact words for "the documents do not say"
-    k: int  # passages the release may show
-
-
 def mark(answerer: str, labels: Sequence[Label], answers: Sequence[Answer], marking: Marking) -> ScoreSheet:
     """The score sheet. answers: one per label, in the same order."""
     scored = (
-        Scored(label, answer, score_question(label, answer, abstention=marking.abstention, k=marking.k))
+        Scored(label, answer, score_question(label, answer, marking))
         for label, answer in zip(labels, answers, strict=True)
     )
     return ScoreSheet(answerer, tuple(sorted(scored, key=lambda q: q.label.id)))
@@ -58,12 +60,14 @@ def mark(answerer: str, labels: Sequence[Label], answers: Sequence[Answer], mark
 
 def mark_trivial(sheet: ScoreSheet, marking: Marking) -> tuple[ScoreSheet, ...]:
     """What the trivial answerers make of the same questions with the same passages."""
-    answerers: Mapping[str, Callable[[Answer, str], Answer]] = {
-        ALWAYS_ABSTAIN: always_abstain,
-        COPY_FIRST_SENTENCE: copy_first_sentence,
+    usual = majority_answers(sheet.labels)
+    answerers: Mapping[str, Callable[[Scored], Answer]] = {
+        ALWAYS_ABSTAIN: lambda q: always_abstain(q.answer, marking.abstention),
+        COPY_FIRST_SENTENCE: lambda q: copy_first_sentence(q.answer, marking.abstention),
+        MAJORITY_CLASS: lambda q: majority_class(q.answer, usual[q.label.id], marking.abstention),
     }
     return tuple(
-        mark(name, sheet.labels, [answerer(q.answer, marking.abstention) for q in sheet.questions], marking)
+        mark(name, sheet.labels, [answerer(q) for q in sheet.questions], marking)
         for name, answerer in answerers.items()
     )
 
@@ -111,7 +115,7 @@ def differences(candidate: ScoreSheet, other: ScoreSheet, metric: Metric) -> Val
     labels: list[Label] = []
     undefined: list[str] = []
     for question in candidate.questions:
-        mine, its = question.scores[metric], theirs.get(question.label.id, Undefined("the other was not asked"))
+        mine, its = question.scores[metric], theirs.get(question.label.id, _UNASKED)
         if isinstance(mine, Undefined):
             undefined.append(mine.reason)
         elif isinstance(its, Undefined):

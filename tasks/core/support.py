@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+)*")
 _THOUSANDS = re.compile(r"(?<=\d)[,'\u2019\u00a0\u202f](?=\d{3}(?!\d))")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:['\u2019][^\W_]+)*")
 _WRITTEN = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-_NUMERAL = {word: str(value) for value, word in enumerate(_WRITTEN.split(), start=2)}
+NUMERAL = {word: str(value) for value, word in enumerate(_WRITTEN.split(), start=2)}
 _BEGINNERS = (
     "a an the this that these those it its they their he she his her you your we our i in on at to for from of by with "
     "and or but if when while before after each every all any no not yes only do does there as is are"
@@ -57,7 +57,7 @@ def numbers(text: str) -> set[str]:
     ['1900', '2.5', '4', '42']
     """
     figures = {_figure(found[0]) for found in _NUMBER.finditer(text)}
-    return figures | {_NUMERAL[word] for word in map(str.lower, _WORD.findall(text)) if word in _NUMERAL}
+    return figures | {NUMERAL[word] for word in map(str.lower, _WORD.findall(text)) if word in NUMERAL}
 
 
 def names(text: str) -> list[str]:

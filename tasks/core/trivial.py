@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tasks.core.answers import Answer, Citation
+from tasks.core.labels import Label, squeezed, without_marker
 from tasks.core.metrics.matching import sentences, without_markers
+from tasks.core.slices import folders_of
 
 ALWAYS_ABSTAIN = "always-abstain"
 COPY_FIRST_SENTENCE = "copy-first-sentence"
+MAJORITY_CLASS = "majority-class"
 
 
 def always_abstain(answer: Answer, abstention: str) -> Answer:
@@ -46,6 +51,34 @@ def copy_first_sentence(answer: Answer, abstention: str) -> Answer:
         completion_tokens=0,
         prompt_tokens=0,
     )
+
+
+def majority_class(answer: Answer, usual: str | None, abstention: str) -> Answer:
+    """Says what is usual, without a citation. usual: see `majority_answers`; None: declines."""
+    declined = replace(always_abstain(answer, abstention), release=MAJORITY_CLASS)
+    if usual is None:
+        return declined
+    return replace(declined, text=usual, raw=usual, abstained=False, abstained_because=None)
+
+
+def majority_answers(labels: Sequence[Label]) -> dict[str, str | None]:
+    """Label id → the most frequent ideal answer among the labels of the same folders; None: it is the abstention.
+
+    It knows the golden answers, so where each occurs once it is right about one of them. Ties: by alphabet, the
+    abstention last.
+    """
+    counts: dict[tuple[str, ...], Counter[str | None]] = defaultdict(Counter)
+    for label in labels:
+        counts[folders_of(label)][_said(label)] += 1
+    usual = {
+        folders: min(found, key=lambda said: (-found[said], said is None, said or ""))
+        for folders, found in counts.items()
+    }
+    return {label.id: usual[folders_of(label)] for label in labels}
+
+
+def _said(label: Label) -> str | None:
+    return None if label.unanswerable else squeezed(without_marker(label.answer))
 
 
 def _first_sentence(passage: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from tasks.core.answers import Answer, Citation, Passage
 from tasks.core.comparison import Touch
@@ -12,6 +13,8 @@ from tasks.core.documents import Chunk
 from tasks.core.evidence import Evidence
 from tasks.core.integrity import Integrity
 from tasks.core.labels import Label, golden_set
+from tasks.core.metrics.score import Metric, Undefined
+from tasks.core.pace import NOT_REHEARSED, Rehearsal, Rehearsed, to_rehearse
 from tasks.core.policy import Policy
 from tasks.core.ports import Progress
 from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings, SnapshotRef
@@ -120,8 +123,12 @@ def evidence(
     policy: Policy = QUICK,
     integrity: Integrity | None = None,
     touched: Mapping[str, Touch] | None = None,
+    rehearsal: Rehearsal | None = None,
 ) -> Evidence:
-    """Evidence of a candidate that behaves as `now` against a baseline that behaves as `then`."""
+    """Evidence of a candidate that behaves as `now` against a baseline that behaves as `then`.
+
+    rehearsal: by default both take a second, and say alone what they say in a batch.
+    """
     golden = golden_set(labels)
     return Evidence(
         policy=policy,
@@ -133,16 +140,30 @@ def evidence(
         integrity=integrity or Integrity(golden.id if golden else None),
         touched=touched or {},
         versions={},
+        rehearsal=rehearsed(labels, now, then, count=policy.pace.questions) if rehearsal is None else rehearsal,
     )
 
 
-def sheet(answerer: str, labels: Sequence[Label], correct: Sequence[float]) -> ScoreSheet:
-    """A score sheet with made-up values, the same for every metric that applies to a question."""
+def rehearsed(
+    labels: Sequence[Label], now: Behaviour, then: Behaviour | None = None, *, count: int, seconds: float = 1.0
+) -> Rehearsal:
+    """`count` golden questions asked one at a time; each answer of `now` takes `seconds`, each of `then` one second."""
+    asked = to_rehearse(labels, [[now(label) for label in labels]], count)
+    if not asked:
+        return NOT_REHEARSED
+    return Rehearsal(
+        tuple(Rehearsed(label.id, now(label).text, seconds) for label in asked),
+        tuple(Rehearsed(label.id, then(label).text, 1.0) for label in asked) if then else (),
+    )
+
+
+def sheet(answerer: str, labels: Sequence[Label], **values: Sequence[float | Undefined]) -> ScoreSheet:
+    """A score sheet with made-up values: by metric, one a label."""
     return ScoreSheet(
         answerer,
         tuple(
-            Scored(label, perfect(label), dict.fromkeys(("correct", "all_right", "right"), value))
-            for label, value in zip(labels, correct, strict=True)
+            Scored(label, perfect(label), {cast("Metric", metric): given[n] for metric, given in values.items()})
+            for n, label in enumerate(labels)
         ),
     )
 
@@ -161,6 +182,22 @@ class Releases:
         self.asked.append(manifest.id)
         by_question = {label.question: label for label in self.labels}
         return [self.behaviours[manifest.id](by_question[question]) for question in questions]
+
+    def rehearse(
+        self,
+        labels: Sequence[Label],
+        candidate: ReleaseManifest,
+        baseline: ReleaseManifest | None,
+        progress: Progress | None = None,
+    ) -> Rehearsal:
+        """A Rehearse: the same answers, a second each; the first label only warms up."""
+        releases = [candidate, *([baseline] if baseline else [])]
+        return Rehearsal(
+            *(
+                tuple(Rehearsed(label.id, self.behaviours[m.id](label).text, 1.0) for label in labels[1:])
+                for m in releases
+            )
+        )
 
 
 @dataclass

@@ -1,14 +1,13 @@
-"""Whether an answer is right, well formed, rightly cited, or rightly withheld: one label, one answer, one score."""
+"""Whether an answer is right, in style, or rightly withheld: one label, one answer, one score."""
 
 from __future__ import annotations
 
 import re
 
-from tasks.core.answers import Answer, Passage
+from tasks.core.answers import Answer
 from tasks.core.labels import Label
 from tasks.core.metrics.matching import MARKER, numbers, says, sentences, token_f1
-from tasks.core.metrics.retrieval import holds_answer
-from tasks.core.metrics.score import IS_ANSWERABLE, IS_UNANSWERABLE, Score, yes
+from tasks.core.metrics.score import IS_ANSWERABLE, IS_UNANSWERABLE, NOT_DECLINED, Score, yes
 
 SIMILAR_ENOUGH = 0.6  # token F1 with the ideal answer, for labels that state no facts
 
@@ -32,13 +31,18 @@ def correct(label: Label, answer: Answer) -> Score:
 
 
 def abstains(label: Label, answer: Answer) -> Score:
-    """Unanswerable questions: 1 when declined."""
+    """Unanswerable questions: 1 when declined. Its mean is the recall of abstention."""
     return yes(answer.abstained) if label.unanswerable else IS_ANSWERABLE
 
 
 def answers(label: Label, answer: Answer) -> Score:
     """Answerable questions: 1 when not declined."""
     return IS_UNANSWERABLE if label.unanswerable else yes(not answer.abstained)
+
+
+def abstention_precision(label: Label, answer: Answer) -> Score:
+    """Declined questions: 1 when no page answers them. Its mean is the precision of abstention."""
+    return yes(label.unanswerable) if answer.abstained else NOT_DECLINED
 
 
 def style(answer: Answer, abstention: str) -> float:
@@ -50,32 +54,3 @@ def style(answer: Answer, abstention: str) -> float:
     if parts is None or MARKER.search(parts["body"]):
         return 0.0
     return yes(len(sentences(parts["body"])) == 1)
-
-
-def citation(label: Label, answer: Answer) -> Score:
-    """Every marker leads to a passage shown for this question, and one of them to a page of the label.
-
-    Defined on every answerable question, so that both sides of a comparison are asked the same ones: declining scores
-    0. A label that names no page asks whether a cited passage holds the ideal answer.
-    """
-    if label.unanswerable:
-        return IS_UNANSWERABLE
-    cited = cited_passages(answer)
-    if answer.abstained or not cited:
-        return 0.0
-    if label.documents:
-        return yes(any(passage.document in label.documents for passage in cited))
-    return yes(any(holds_answer(passage.text, label) for passage in cited))
-
-
-def cited_passages(answer: Answer) -> tuple[Passage, ...]:
-    """The passages the answer's markers lead to; none at all when one marker or citation leads astray."""
-    shown = {passage.marker: passage for passage in answer.contexts}
-    written = {int(number) for number in MARKER.findall(answer.text)}
-    agreed = all(
-        c.marker in shown and (c.document, c.chunk) == (shown[c.marker].document, shown[c.marker].chunk)
-        for c in answer.citations
-    )
-    if answer.dangling_markers or not agreed or written != {c.marker for c in answer.citations}:
-        return ()
-    return tuple(shown[marker] for marker in sorted(written))

@@ -7,8 +7,9 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
-MARKER = re.compile(r"\[(\d{1,3})\]")
+MARKER = re.compile(r"\[\d{1,3}(?:\s*,\s*\d{1,3})*\]")
 
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:[,'’\u00a0\u2009\u202f]\d{3})+(?!\d)")
 _JOINING_HYPHEN = re.compile(r"(?<=\w)[-‐‑–](?=\w)")
@@ -19,10 +20,11 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def without_markers(text: str) -> str:
-    """The text without its [n]."""
+    """The text without its [n] and [n, m]."""
     return MARKER.sub(" ", text)
 
 
+@lru_cache(maxsize=8192)
 def normalised(text: str) -> str:
     """One spelling: no markers, case, thousands separators or hyphens between words; one space before a unit.
 
@@ -40,12 +42,17 @@ def says(text: str, fact: str) -> bool:
 
     Does not see negation: "not 42 bar" says "42 bar".
     """
-    fact = normalised(fact).strip(" .,;:!?")
-    if not fact:
-        return False
-    wanted = re.escape(fact)
-    before = r"(?<!\w)(?<!\d[.,])(?<!-)" if fact[0].isdigit() else r"(?<!\w)"
-    return re.search(rf"{before}{wanted}(?!\w)(?![.,]\d)", normalised(text)) is not None
+    wanted = _whole(fact)
+    return wanted is not None and wanted.search(normalised(text)) is not None
+
+
+@lru_cache(maxsize=8192)
+def _whole(fact: str) -> re.Pattern[str] | None:
+    plain = normalised(fact).strip(" .,;:!?")
+    if not plain:
+        return None
+    before = r"(?<!\w)(?<!\d[.,])(?<!-)" if plain[0].isdigit() else r"(?<!\w)"
+    return re.compile(rf"{before}{re.escape(plain)}(?!\w)(?![.,]\d)")
 
 
 def numbers(text: str) -> Counter[str]:

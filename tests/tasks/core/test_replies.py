@@ -41,6 +41,20 @@ def test_without_required_support_a_wrong_number_is_said() -> None:
     assert settled("It runs at 45 bar. [1]", require_support=False).because is None
 
 
+def test_a_json_object_stays_as_it_was_written() -> None:
+    pretty = '{\n  "sizes": [1, 2],\n  "a": {\n    "bar": 42\n  },\n  "b": {\n    "bar": 42\n  }\n}'
+    reply = settled(pretty)
+    assert (reply.text, reply.citations, reply.dangling) == (pretty, (), ())
+
+
+def test_the_strings_of_a_json_object_cite_and_what_dangles_in_them_is_taken_out() -> None:
+    reply = settled('{"pressure": "42 bar [1]", "sizes": [1, 7]}')
+    assert reply.text == '{"pressure": "42 bar [1]", "sizes": [1, 7]}'
+    assert [citation.marker for citation in reply.citations] == [1]
+    lost = settled('{"pressure": "42 bar [1, 7]", "sizes": [1, 7]}')
+    assert (lost.text, lost.dangling) == ('{"pressure": "42 bar [1]", "sizes": [1, 7]}', (7,))
+
+
 def test_an_abstention_cites_nothing() -> None:
     assert settled("It runs at 45 bar. [1]").citations == ()
 
