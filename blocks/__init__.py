@@ -5,6 +5,7 @@ from infra.offline import silence_telemetry
 silence_telemetry()
 
 from blocks.assistant import RatchetAssistant  # noqa: E402  (Prefect reads the environment when it is imported)
+from blocks.gate_policy import RatchetGatePolicy  # noqa: E402
 from blocks.weaviate import RatchetWeaviate  # noqa: E402
 
-__all__ = ["RatchetAssistant", "RatchetWeaviate"]
+__all__ = ["RatchetAssistant", "RatchetGatePolicy", "RatchetWeaviate"]

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from blocks.gate_policy import RatchetGatePolicy
 from blocks.weaviate import RatchetWeaviate
+from infra.own_policy import with_own_policy
 from infra.settings import Settings, load_settings
 from infra.workbench import Workbench, open_workbench
 from tasks.core.errors import UsageError
@@ -53,7 +55,17 @@ Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}
         default=None, ge=0, le=1, description="A run that would delete more of the documents than this stops"
     )
     retrain_threshold: int | None = Field(default=None, ge=1, description="New accepted labels that start a training")
+    policy: RatchetGatePolicy | None = Field(
+        default=None,
+        description="What a release must prove; default: its own file's, else the worker's ratchet.toml",
+    )
     allow_unproven: bool | None = Field(default=None, description="Serve snapshots before a golden set exists")
+
+    @field_validator("weaviate", "policy", mode="before")
+    @classmethod
+    def _none_chosen(cls, value: object) -> object:
+        """The form sends an empty object where no block was chosen."""
+        return None if value == {} else value
 
     def settings(self) -> Settings:
         """The worker's settings with this block's fields on top. Raises BadSetting."""
@@ -66,7 +78,9 @@ Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}
             chosen["weaviate_url"] = self.weaviate.url
             chosen["weaviate_grpc_port"] = self.weaviate.grpc_port
             chosen["weaviate_api_key"] = self.weaviate.api_key
-        return load_settings(**chosen)
+        if self.policy:
+            return load_settings(**chosen, policy=self.policy.policy())
+        return with_own_policy(load_settings(**chosen), self.assistant)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.core.metrics.score import Metric
+from tasks.core.missing import Known
 from tasks.core.policy import Policy
 from tasks.core.scoring import Values
 from tasks.core.stats import (
@@ -18,7 +19,7 @@ from tasks.core.stats import (
     questions_needed,
 )
 
-Outcome = Literal["pass", "fail", "undecided"]
+Outcome = Literal["pass", "fail", "undecided", "reported"]  # reported: worth knowing, decides nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,32 @@ class Line:
         return bool(self.against)
 
 
-def judge(name: str, metric: Metric, found: Values, line: Line, policy: Policy, *, alpha: float | None = None) -> Gate:
-    """Pass when even the lower bound lies above the line, fail when even the upper one lies below, else undecided."""
+def judge(name: str, metric: Metric, known: Known, line: Line, policy: Policy, *, alpha: float | None = None) -> Gate:
+    """Pass when even the lower bound lies above the line, fail when even the upper one lies below, else undecided.
+
+    It passes only where it also would if what is missing were as bad as it can be.
+    """
     alpha = policy.alpha if alpha is None else alpha
-    least = max(policy.minimum_questions, _least(line, alpha))
+    found = known.values
     if len(found.values) < policy.minimum_questions:
+        least = max(policy.minimum_questions, _least(line, alpha))
         return Gate(name, "undecided", _too_few(metric, found, least), n=len(found.values))
-    estimate = estimate_difference if line.is_difference else estimate_share
-    seen = estimate(found.values, clusters_of(found.labels), alpha=alpha, how=policy.resampling)
+    seen = _estimate(found, line, policy, alpha)
     outcome: Outcome = "pass" if seen.lower > line.at else "fail" if seen.upper < line.at else "undecided"
-    reason = _sentence(metric, seen, line) + (_what_would_decide(seen, line, alpha) if outcome == "undecided" else "")
+    reason = _sentence(metric, seen, line)
+    if outcome == "undecided":
+        reason += _what_would_decide(seen, line, alpha)
+    if outcome == "pass" and known.missing:
+        worst = _estimate(known.at_worst, line, policy, alpha)
+        if worst.lower <= line.at:
+            outcome, reason = "undecided", reason + _what_is_missing(known, worst, line)
     bound = seen.upper if outcome == "fail" else seen.lower
     return Gate(name, outcome, reason, round(seen.mean, 6), round(bound, 6), seen.n)
+
+
+def _estimate(found: Values, line: Line, policy: Policy, alpha: float) -> Estimate:
+    estimate = estimate_difference if line.is_difference else estimate_share
+    return estimate(found.values, clusters_of(found.labels), alpha=alpha, how=policy.resampling)
 
 
 def _least(line: Line, alpha: float) -> int:
@@ -76,6 +91,14 @@ def _too_few(metric: Metric, found: Values, least: int) -> str:
     return text
 
 
+def _what_is_missing(known: Known, worst: Estimate, line: Line) -> str:
+    reason, times = Counter(known.missing).most_common(1)[0]
+    low = f"{100 * worst.lower:+.1f}" if line.is_difference else f"{100 * worst.lower:.1f} %"
+    others = f", and {len(known.missing) - times} for other reasons" if times < len(known.missing) else ""
+    more = f"{times} more have no value ({reason}){others}"
+    return f" Undecided: {more}; with them at their worst it may be as low as {low}."
+
+
 def _sentence(metric: Metric, seen: Estimate, line: Line) -> str:
     if line.is_difference:
         mean, low, high = (f"{100 * x:+.1f}" for x in (seen.mean, seen.lower, seen.upper))
@@ -90,6 +113,8 @@ def _what_would_decide(seen: Estimate, line: Line, alpha: float) -> str:
     """For a margin the promise is equality: that much is what has to be shown, unless less than that was seen."""
     if line.is_difference and line.at == 0 and seen.mean <= 0:
         return " Undecided: no number of labels shows an improvement that is not there."
+    if line.at >= 1:
+        return " Undecided: no number of labels shows that there is never an exception; lower the floor."
     reachable = min(0.0, seen.mean) if line.at < 0 else seen.mean
     needed = questions_needed(seen, max(abs(reachable - line.at), 0.005), alpha=alpha)
     return f" Undecided: about {needed:,} such questions would decide it."

@@ -75,7 +75,7 @@ def same_question(a: Wording, b: Wording) -> bool:
     if a.stems != b.stems or shared < SIMILAR * (len(a.shingles) + len(b.shingles) - shared):
         return False
     names = a.names | b.names
-    return [w for w in a.words if w in names or _telling(w)] == [w for w in b.words if w in names or _telling(w)]
+    return [w for w in a.words if w in names or telling(w)] == [w for w in b.words if w in names or telling(w)]
 
 
 def same_question_pairs(questions: Sequence[Wording]) -> Iterator[tuple[int, int]]:
@@ -89,7 +89,8 @@ def same_question_pairs(questions: Sequence[Wording]) -> Iterator[tuple[int, int
                 yield i, j
 
 
-def _telling(word: str) -> bool:
+def telling(word: str) -> bool:
+    """Whether another word in its place makes it another question: a number, a negation, a letter or symbol."""
     return len(word) == 1 or word in _NEGATIONS or any(c.isdigit() for c in word)
 
 

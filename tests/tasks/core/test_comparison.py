@@ -30,6 +30,19 @@ def test_without_facts_the_best_sentence_decides() -> None:
     )
 
 
+def test_an_answer_changed_when_the_new_page_holds_all_of_it_and_the_old_one_did_not() -> None:
+    label = replace(LABEL, facts=("1001 bar", "two minutes"))
+    half, whole = "Pump 1 reaches 1001 bar.", "Pump 1 reaches 1001 bar for two minutes."
+    assert touched("Pump 1 is blue.", half, label) == "page"
+    assert touched(half, whole, label) == touched("Pump 1 is blue.", whole, label) == "answer"
+    assert touched(whole, half, label) == "page"
+
+
+def test_without_facts_better_support_is_enough() -> None:
+    label = replace(LABEL, facts=(), answer="Warm the oil slowly before the first start of the day.")
+    assert touched("Warm the oil.", "Warm the oil slowly before the first start.", label) == "answer"
+
+
 def test_an_unanswerable_question_is_touched_by_the_loss_of_its_page() -> None:
     label = golden_label(2, unanswerable=True)
     assert touched("Pump 2 weighs 9 kg.", None, label) == "answer"
