@@ -1,34 +1,43 @@
 """The evidence bundle: everything a verdict was reached from, as files that anyone can read and compute again.
 
-    evidence.json    policy, seed, manifests, golden set, what changed, integrity, versions, hashes of the other files
+    evidence.json    policy, seed, manifests, golden set, what changed, integrity, rehearsal, what a judge contributed,
+                     versions, hashes of the other files
     questions.jsonl  one line a question: the label, every answer with its passages, every score or why there is none
     verdict.json     the verdict and every gate
     report.md        the same for people
+    report.html      the same with plots, for a browser
 
-No file holds a time or a path of one machine: the same evaluation makes the same bytes.
+No file holds a date or a path of one machine: the same answers and the same rehearsal make the same bytes.
+docs/evidence.md says what each field is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tasks.core.answers import Answer
 from tasks.core.comparison import Touch, kinds_of_change
-from tasks.core.errors import IntegrityFailure
+from tasks.core.errors import IntegrityFailure, UsageError
 from tasks.core.integrity import Integrity
+from tasks.core.judging import JudgedScores, JudgeRecord
 from tasks.core.labels import Label
+from tasks.core.metrics.question import Marking
 from tasks.core.metrics.score import Scores, Undefined
+from tasks.core.pace import NOT_REHEARSED, Rehearsal
 from tasks.core.policy import Policy
 from tasks.core.releases import ReleaseManifest, canonical_json
-from tasks.core.scoring import Marking, ScoreSheet, mark, mark_trivial
+from tasks.core.scoring import ScoreSheet, mark, mark_trivial
 from tasks.core.verdict import Case, Verdict, decide
 
-EVIDENCE, QUESTIONS, VERDICT, REPORT = "evidence.json", "questions.jsonl", "verdict.json", "report.md"
+EVIDENCE, QUESTIONS, VERDICT = "evidence.json", "questions.jsonl", "verdict.json"
+REPORT, PAGE = "report.md", "report.html"
+FORMAT = 2  # of the bundle: 1 knew neither anchor nor rehearsal nor judge
 
 Files = Mapping[str, bytes]
 
@@ -46,44 +55,70 @@ class Evidence:
     integrity: Integrity
     touched: Mapping[str, Touch]
     versions: Mapping[str, str]  # of what computed the scores
+    anchor: ReleaseManifest | None = None  # None: there is none, or it is one of the two
+    anchor_answers: tuple[Answer, ...] = ()
+    anchor_touched: Mapping[str, Touch] = field(default_factory=dict)  # golden questions that changed since the anchor
+    rehearsal: Rehearsal = NOT_REHEARSED
+    judged: JudgeRecord | None = None
 
 
 def case_of(evidence: Evidence) -> Case:
     """The case with every score computed."""
-    candidate = _sheet(evidence.candidate, evidence.labels, evidence.answers)
-    baseline = evidence.baseline
+    baseline, anchor, judged = evidence.baseline, evidence.anchor, evidence.judged
+    candidate = _sheet(evidence, evidence.candidate, evidence.answers, judged.candidate if judged else {})
+    theirs = judged.baseline if judged else {}
     return Case(
         policy=evidence.policy,
         candidate=candidate,
-        baseline=_sheet(baseline, evidence.labels, evidence.baseline_answers) if baseline else None,
-        trivial=mark_trivial(candidate, _marking(evidence.candidate)),
+        baseline=_sheet(evidence, baseline, evidence.baseline_answers, theirs) if baseline else None,
+        trivial=mark_trivial(candidate, _marking(evidence, evidence.candidate)),
         integrity=evidence.integrity,
         kinds=kinds_of_change(evidence.candidate, baseline) if baseline else (),
         touched=evidence.touched,
+        anchor=_sheet(evidence, anchor, evidence.anchor_answers) if anchor else None,
+        anchor_touched=evidence.anchor_touched,
+        rehearsal=evidence.rehearsal,
+        agreement=judged.agreement if judged else {},
     )
 
 
-def _sheet(manifest: ReleaseManifest, labels: tuple[Label, ...], answers: tuple[Answer, ...]) -> ScoreSheet:
-    return mark(manifest.id, labels, answers, _marking(manifest))
+def _sheet(
+    evidence: Evidence, manifest: ReleaseManifest, answers: tuple[Answer, ...], judged: JudgedScores | None = None
+) -> ScoreSheet:
+    return mark(manifest.id, evidence.labels, answers, _marking(evidence, manifest, judged))
 
 
-def _marking(manifest: ReleaseManifest) -> Marking:
-    return Marking(manifest.prompt.abstention, 0 if manifest.pattern == "tuned" else manifest.retrieval.k)
+def _marking(evidence: Evidence, manifest: ReleaseManifest, judged: JudgedScores | None = None) -> Marking:
+    return Marking(
+        abstention=manifest.prompt.abstention,
+        k=0 if manifest.pattern == "tuned" else manifest.retrieval.k,
+        answer_schema=evidence.policy.answer_schema,
+        judged=judged or {},
+    )
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def bundle(evidence: Evidence, case: Case, verdict: Verdict, report: str) -> dict[str, bytes]:
-    """File name → bytes."""
+def bundle(evidence: Evidence, case: Case, verdict: Verdict, reports: Mapping[str, str]) -> dict[str, bytes]:
+    """File name → bytes. reports: file name → what it says to people."""
     files = {
         QUESTIONS: "".join(line + "\n" for line in _question_lines(case)).encode(),
         VERDICT: verdict_bytes(evidence, verdict),
-        REPORT: report.encode(),
+        **{name: text.encode() for name, text in reports.items()},
     }
     given = _GIVEN.dump_python(_given(evidence), mode="json")
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    return {EVIDENCE: (canonical_json({"format": 1, "given": given, "files": hashes}) + "\n").encode(), **files}
+    return {EVIDENCE: (canonical_json({"format": FORMAT, "given": given, "files": hashes}) + "\n").encode(), **files}
+
+
+def policy_id(policy: Policy) -> str:
+    """`p-` and 16 hex digits over everything in a policy that a verdict depends on.
+
+    Who may override, and whom a promotion asks, decide about promotions and not about verdicts.
+    """
+    said = policy.model_dump(mode="json", exclude={"override", "approval"})
+    return "p-" + hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
 
 
 def verdict_bytes(evidence: Evidence, verdict: Verdict) -> bytes:
@@ -100,7 +135,8 @@ def verdict_bytes(evidence: Evidence, verdict: Verdict) -> bytes:
 
 
 def _question_lines(case: Case) -> Iterator[str]:
-    sheets = {"candidate": case.candidate, "baseline": case.baseline, **{t.answerer: t for t in case.trivial}}
+    sheets = {"candidate": case.candidate, "baseline": case.baseline, "anchor": case.anchor}
+    sheets |= {t.answerer: t for t in case.trivial}
     for n, label in enumerate(case.candidate.labels):
         line: dict[str, object] = {"label": _LABEL.dump_python(label, mode="json")}
         for role, sheet in sheets.items():
@@ -123,28 +159,33 @@ class Recheck:
     verdict: Verdict
     identical: bool  # every score and the verdict, byte for byte
     differences: tuple[str, ...]  # what was recorded differently
+    versions: Mapping[str, str]  # of what computed it first
 
 
 def recheck(files: Files) -> Recheck:
-    """Computes every score from the answers and the verdict from the scores. The report is not rendered again.
+    """Computes every score from the answers and the verdict from the scores. The reports are not rendered again.
 
-    Raises IntegrityFailure when a file is missing, or is not the one that was sealed.
+    Raises IntegrityFailure when a file is missing, or is not the one that was sealed, and UsageError for a bundle of
+    another format.
     """
     evidence = read_bundle(files)
     case = case_of(evidence)
     verdict = decide(case)
-    again = bundle(evidence, case, verdict, files[REPORT].decode())
-    return Recheck(verdict, again == {name: files[name] for name in again}, tuple(_differences(files, again)))
+    again = bundle(evidence, case, verdict, {name: files[name].decode() for name in (REPORT, PAGE) if name in files})
+    return Recheck(
+        verdict, again == {name: files[name] for name in again}, tuple(_differences(files, again)), evidence.versions
+    )
 
 
 def read_bundle(files: Files) -> Evidence:
-    """The evidence in a bundle. Raises IntegrityFailure."""
+    """The evidence in a bundle. Raises IntegrityFailure, and UsageError for a bundle of another format."""
     try:
-        envelope = json.loads(files[EVIDENCE])
-        for name, digest in envelope["files"].items():
+        envelope = _ENVELOPE.validate_json(files[EVIDENCE])
+        _require_format(envelope)
+        for name, digest in envelope.files.items():
             if hashlib.sha256(files[name]).hexdigest() != digest:
                 raise IntegrityFailure(f"{name} was changed after the verdict; restore the bundle.", file=name)
-        given = _GIVEN.validate_python(envelope["given"])
+        given = _GIVEN.validate_python(envelope.given)
         lines = [json.loads(line) for line in files[QUESTIONS].splitlines()]
         return Evidence(
             policy=given.policy,
@@ -152,17 +193,39 @@ def read_bundle(files: Files) -> Evidence:
             baseline=given.baseline,
             labels=tuple(_LABEL.validate_python(line["label"]) for line in lines),
             answers=tuple(_ANSWER.validate_python(line["candidate"]["answer"]) for line in lines),
-            baseline_answers=tuple(
-                _ANSWER.validate_python(line["baseline"]["answer"]) for line in lines if line["baseline"]
-            ),
+            baseline_answers=_answers(lines, "baseline"),
             integrity=given.integrity,
             touched=given.touched,
             versions=given.versions,
+            anchor=given.anchor,
+            anchor_answers=_answers(lines, "anchor"),
+            anchor_touched=given.anchor_touched,
+            rehearsal=given.rehearsal,
+            judged=given.judged,
         )
     except KeyError as error:
         raise IntegrityFailure(f"The bundle lacks {error}; it is not whole.") from error
     except (ValueError, ValidationError) as error:
         raise IntegrityFailure(f"The bundle cannot be read: {error}") from error
+
+
+def _require_format(envelope: _Envelope) -> None:
+    if envelope.format == FORMAT:
+        return
+    versions = envelope.given.get("versions")
+    maker = versions.get("ratchet", "unknown") if isinstance(versions, dict) else "unknown"
+    older = envelope.format < FORMAT
+    raise UsageError(
+        f"This evidence bundle has format {envelope.format}, written by ratchet {maker}; this version recomputes "
+        f"format {FORMAT}. Recompute it with {'the version that wrote it' if older else 'a newer version of ratchet'}"
+        f"{', or judge the release again: `ratchet evaluate RELEASE`.' if older else '.'}",
+        format=envelope.format,
+        known=FORMAT,
+    )
+
+
+def _answers(lines: Sequence[dict[str, Any]], role: str) -> tuple[Answer, ...]:
+    return tuple(_ANSWER.validate_python(line[role]["answer"]) for line in lines if line[role])
 
 
 def _differences(recorded: Files, again: Files) -> Iterator[str]:
@@ -183,6 +246,13 @@ def _around(was: bytes, computed: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Envelope:
+    format: int
+    given: dict[str, JsonValue]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Given:
     policy: Policy
     candidate: ReleaseManifest
@@ -190,11 +260,27 @@ class _Given:
     integrity: Integrity
     touched: Mapping[str, Touch]
     versions: Mapping[str, str]
+    anchor: ReleaseManifest | None
+    anchor_touched: Mapping[str, Touch]
+    rehearsal: Rehearsal
+    judged: JudgeRecord | None
 
 
 def _given(evidence: Evidence) -> _Given:
     e = evidence
-    return _Given(e.policy, e.candidate, e.baseline, e.integrity, e.touched, e.versions)
+    return _Given(
+        policy=e.policy,
+        candidate=e.candidate,
+        baseline=e.baseline,
+        integrity=e.integrity,
+        touched=e.touched,
+        versions=e.versions,
+        anchor=e.anchor,
+        anchor_touched=e.anchor_touched,
+        rehearsal=e.rehearsal,
+        judged=e.judged,
+    )
 
 
-_GIVEN, _LABEL, _ANSWER = TypeAdapter(_Given), TypeAdapter(Label), TypeAdapter(Answer)
+_ENVELOPE, _GIVEN = TypeAdapter(_Envelope), TypeAdapter(_Given)
+_LABEL, _ANSWER = TypeAdapter(Label), TypeAdapter(Answer)

@@ -1,0 +1,1 @@
+"""What a report says, before it is Markdown or HTML: values in, values out."""
