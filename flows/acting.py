@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from prefect import Flow
 
-from flows.terminal import STATUS_OF_VERDICT, ProgressLines, Shown, table
-from infra.workbench import Workbench, open_workbench, showing
+from flows.terminal import STATUS_OF_VERDICT, ProgressLines, Shown
+from flows.verdicts import evaluation_text, next_step, report_of
+from infra.workbench import open_workbench, showing
 from tasks.core.evidence import REPORT
 from tasks.core.ingestion import IngestReport
-from tasks.evaluation import Evaluation
 from tasks.reports import gate_rows
 from tasks.vacuum import VacuumReport
 
@@ -95,34 +95,27 @@ async def show_training(assistant: str, method: str, force: bool) -> Shown:
     return Shown(report.as_json(), text)
 
 
-async def show_evaluation(assistant: str, release: str | None) -> Shown:
-    """The verdict with the gate table."""
+async def show_evaluation(assistant: str, release: str | None, whole: bool, export: Path | None) -> Shown:
+    """The verdict with the gates that stopped it, or all; with `export` the evidence is also put there."""
     from flows.evaluate_release import EvaluateRequest, evaluate_release
+    from tasks.bundles import export as copy_bundle
 
     evaluation = await run(evaluate_release, EvaluateRequest(assistant=assistant, release=release))
     report = report_of(open_workbench(assistant), evaluation)
-    data = gate_rows(evaluation, report)
-    return Shown(data, evaluation_text(evaluation, report), STATUS_OF_VERDICT[evaluation.verdict])
+    if export is not None:
+        copy_bundle(report.parent, export)
+        report = export / REPORT
+    data = gate_rows(evaluation, report) | {"evaluation": evaluation.id, "next": next_step(evaluation)}
+    return Shown(data, evaluation_text(evaluation, report, whole=whole), STATUS_OF_VERDICT[evaluation.verdict])
 
 
-def report_of(bench: Workbench, evaluation: Evaluation) -> Path:
-    """Where the report lies."""
-    return bench.artifacts.path(evaluation.id) / REPORT
-
-
-def evaluation_text(evaluation: Evaluation, report: Path) -> str:
-    """The gate table under the verdict."""
-    rows = [(gate.outcome, gate.name, gate.reason) for gate in evaluation.gates]
-    against = f"against {evaluation.baseline}" if evaluation.baseline else "on floors alone"
-    head = f"{evaluation.verdict}  {evaluation.release} {against}, {evaluation.questions} questions"
-    return "\n".join([head, table(("outcome", "gate", "reason"), rows), f"report: {report}"])
-
-
-async def show_promotion(assistant: str, release: str, who: str | None, reason: str | None) -> Shown:
+async def show_promotion(asked: Mapping[str, object]) -> Shown:
     """Promotes by hand."""
     from flows.promote_release import PromoteRequest, promote_release
 
-    made = await run(promote_release, PromoteRequest(assistant=assistant, release=release, who=who, reason=reason))
+    request = PromoteRequest.model_validate(asked)
+    release = request.release
+    made = await run(promote_release, request)
     if made is None:
         return Shown({"release": release, "promoted": False}, f"{release} is already being served.")
     data = {"release": made.release, "promoted": True, "previous": made.previous, "who": made.who, "at": made.at}

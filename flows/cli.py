@@ -138,6 +138,28 @@ def labels_review(assistant: str, accept: tuple[str, ...], reject: tuple[str, ..
     return show_label_review(open_bench(assistant), accept, reject)
 
 
+@ratchet.group()
+def judge() -> None:
+    """Import what people said of answers, and see how far the policy's judge agrees."""
+
+
+@assistant_command("import", judge)
+@click.argument("file", type=click.Path(path_type=Path))
+def judge_import(assistant: str, file: Path) -> Shown:
+    """Import people's judgements from FILE, one JSON object a line; a bad line does not cost the others."""
+    from flows.judging import show_judge_import
+
+    return show_judge_import(open_bench(assistant), file)
+
+
+@assistant_command("status", judge)
+def judge_status(assistant: str) -> Shown:
+    """By metric: how far the judge agrees with people, and whether it may decide."""
+    from flows.judging import show_judge_status
+
+    return show_judge_status(open_bench(assistant))
+
+
 @assistant_command("train")
 @click.option("--method", type=click.Choice(["lora"]), default="lora", show_default=True)
 @click.option("--force", is_flag=True, help="Train even below the threshold.")
@@ -150,22 +172,44 @@ def train(assistant: str, method: str, force: bool) -> Shown:
 
 @assistant_command("evaluate")
 @click.argument("release", required=False)
-def evaluate(assistant: str, release: str | None) -> Shown:
+@click.option("--all", "whole", is_flag=True, help="Show every gate, not only those that stopped it.")
+@click.option("--export", type=click.Path(path_type=Path), metavar="FOLDER", help="Also put the evidence there.")
+def evaluate(assistant: str, release: str | None, whole: bool, export: Path | None) -> Shown:
     """Judge RELEASE (default: the newest candidate) against the current one on the golden set."""
     from flows.acting import show_evaluation
 
-    return asyncio.run(show_evaluation(assistant, release))
+    return asyncio.run(show_evaluation(assistant, release, whole, export))
 
 
 @assistant_command("promote")
 @click.argument("release")
 @click.option("--who", help="Recorded in the history; default: your user name.")
-@click.option("--reason", help="Required for a release that was rolled back before.")
-def promote(assistant: str, release: str, who: str | None, reason: str | None) -> Shown:
+@click.option("--reason", help="Required for a release that was rolled back before, and with --override.")
+@click.option("--override", is_flag=True, help="Accept the doubts of a HOLD, as far as the policy lets you.")
+def promote(assistant: str, **asked: Any) -> Shown:
     """Make RELEASE current if its verdict still holds."""
     from flows.acting import show_promotion
 
-    return asyncio.run(show_promotion(assistant, release, who, reason))
+    return asyncio.run(show_promotion({"assistant": assistant} | {k: v for k, v in asked.items() if v}))
+
+
+@assistant_command("history")
+def history(assistant: str) -> Shown:
+    """Every promotion and rollback: who, when, why, on which verdict."""
+    from flows.looking_back import show_history
+
+    return show_history(open_bench(assistant))
+
+
+@assistant_command("anchor")
+@click.argument("release", required=False)
+@click.option("--who", help="Recorded in the history; default: your user name.")
+@click.option("--reason", help="Required to set one.")
+def anchor(assistant: str, release: str | None, who: str | None, reason: str | None) -> Shown:
+    """Show the release that later ones are measured against, or make RELEASE it."""
+    from flows.looking_back import show_anchor
+
+    return show_anchor(open_bench(assistant), release, who, reason)
 
 
 @assistant_command("rollback")
@@ -174,7 +218,7 @@ def promote(assistant: str, release: str, who: str | None, reason: str | None) -
 @click.option("--reason", default="rolled back by hand", show_default=True)
 def rollback(assistant: str, to: str | None, who: str | None, reason: str) -> Shown:
     """Return to an earlier release at once."""
-    from flows.reading import show_rollback
+    from flows.looking_back import show_rollback
 
     return show_rollback(open_bench(assistant), to, who, reason)
 
@@ -193,8 +237,8 @@ def vacuum(assistant: str, plan: bool, keep: int | None, drop_unused_vectors: bo
 @assistant_command("recheck")
 @click.argument("report")
 def recheck(assistant: str, report: str) -> Shown:
-    """Recompute a verdict from its evidence bundle (a folder, or an evaluation's id)."""
-    from flows.reading import show_recheck
+    """Recompute a verdict from its evidence bundle (a folder, a file in it, or an evaluation's id)."""
+    from flows.looking_back import show_recheck
 
     return show_recheck(open_bench(assistant), report)
 

@@ -7,11 +7,10 @@ from pydantic import Field
 
 from blocks.assistant import open_assistant
 from flows.requests import AssistantRequest
-from flows.running import perform, publish_report
+from flows.running import perform, publish_evaluation
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, evaluation, probes, releases
 from tasks.core.errors import NotFound
-from tasks.core.evidence import REPORT
 from tasks.core.releases import ReleaseManifest
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
@@ -42,8 +41,7 @@ async def evaluate(bench: Workbench, release: str) -> Evaluation:
     if standing.release is not None and not standing.unproven:
         baseline = bench.releases.release(bench.assistant, standing.release).manifest
     judged = await perform(evaluation.evaluate, bench.evaluation, candidate, baseline, shown_progress())
-    report = bench.artifacts.path(judged.id) / REPORT
-    await publish_report(f"{bench.assistant}-evaluation", report.read_text(encoding="utf-8"))
+    await publish_evaluation(bench, judged)
     return judged
 
 

@@ -1,4 +1,4 @@
-"""The commands that need no flow: reads, labels, and the rollback, which must work when Prefect does not."""
+"""The commands that need no flow: what stands where, answers, passages, labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from flows.terminal import FAILED, Shown, table
+from flows.terminal import FAILED, Shown, minute, table
 
 if TYPE_CHECKING:
     from infra.workbench import Workbench
@@ -34,6 +34,7 @@ def show_status(bench: Workbench) -> Shown:
     waiting = candidate(bench.releases.releases(bench.assistant), bench.releases.history(bench.assistant))
     judged = bench.evaluations.latest(bench.assistant)
     probed = CatalogProbes(bench.engine).last_check(bench.assistant)
+    anchor = bench.anchors.anchor(bench.assistant)
     data: dict[str, Any] = {
         "assistant": bench.assistant,
         "release": standing.release,
@@ -48,6 +49,7 @@ def show_status(bench: Workbench) -> Shown:
         ],
         "sources": [{"name": s.name, "uri": s.uri, "include": s.include, "exclude": s.exclude} for s in sources],
         "labels": {"accepted": counts.accepted, "new": counts.new, "threshold": counts.threshold},
+        "anchor": anchor,
         "candidate": waiting.id if waiting else None,
         "verdict": judged.verdict if judged else None,
         "probes": {
@@ -65,6 +67,7 @@ def show_status(bench: Workbench) -> Shown:
         f"release     {served or 'none yet: ratchet ingest PATH'}",
         f"snapshot    {data['snapshot'] or 'none yet'}: {data['documents']:,} documents, {data['chunks']:,} chunks",
         f"labels      {counts.accepted:,} accepted, {counts.new:,} new of {counts.threshold:,} that start a training",
+        f"anchor      {anchor or 'none: the first release that proves itself becomes it'}",
         f"candidate   {waiting.id if waiting else 'none'}",
         f"verdict     {data['verdict'] or 'none'}" + (f" on {judged.release}" if judged else ""),
         *(f"{'sources' if n == 0 else '':<11} {source.name}: {source.uri}" for n, source in enumerate(sources)),
@@ -89,7 +92,7 @@ def _moment(seconds: float | None) -> str | None:
 def _probed(last: LastCheck | None) -> str:
     if last is None:
         return "never asked again"
-    return f"{last.identical:,} of {last.checked:,} found what they always found, {last.at[:16].replace('T', ' ')} UTC"
+    return f"{last.identical:,} of {last.checked:,} found what they always found, {minute(last.at)}"
 
 
 def show_releases(bench: Workbench) -> Shown:
@@ -262,28 +265,3 @@ def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[s
 
 def _context(passage: Passage) -> dict[str, Any]:
     return {"document": passage.document, "chunk": passage.chunk, "text": passage.text, "score": passage.score}
-
-
-def show_recheck(bench: Workbench, report: str) -> Shown:
-    """The verdict recomputed from an evidence bundle: a folder, a report inside one, or an evaluation's id."""
-    from tasks.evaluation import recheck
-
-    named = Path(report).expanduser()
-    folder = named.parent if named.is_file() else named if named.is_dir() else bench.artifacts.path(report)
-    found = recheck(folder)
-    data = {"verdict": found.verdict.verdict, "identical": found.identical, "differences": list(found.differences)}
-    word = "identical to" if found.identical else "NOT what is in"
-    head = f"{found.verdict.verdict}, recomputed: {word} the bundle {folder}"
-    return Shown(
-        data, "\n".join([head, *(f"  {line}" for line in found.differences)]), 0 if found.identical else FAILED
-    )
-
-
-def show_rollback(bench: Workbench, to: str | None, who: str | None, reason: str) -> Shown:
-    """Rolls back with the step that the flow `roll-back` runs, in well under a second."""
-    from flows.requests import whoever_runs_this
-    from tasks.releases import roll_back
-
-    made = roll_back(bench.release_bench, to=to, who=who or whoever_runs_this(), reason=reason)
-    data = {"release": made.release, "previous": made.previous, "who": made.who, "at": made.at}
-    return Shown(data, f"{made.release} is being served again, instead of {made.previous}.")

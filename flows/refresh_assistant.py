@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.approval import asked_elsewhere, recalled
 from flows.evaluate_release import evaluate, propose
-from flows.promote_release import promote
+from flows.promote_release import promote_judged, topic_now
 from flows.reingest_docs import ReingestRequest, reingest
 from flows.requests import whoever_runs_this
 from flows.running import perform
@@ -35,6 +36,7 @@ class RefreshReport:
     release: ReleaseRow | None
     evaluation: Evaluation | None  # None while there is no golden set: the release goes live unproven
     promotion: Promotion | None
+    approval: str | None = None  # what a person decided, or where one is asked to
 
 
 @flow(name="refresh-assistant", flow_run_name="{request.assistant}: refresh")
@@ -49,7 +51,16 @@ async def refresh_assistant(request: RefreshRequest) -> RefreshReport:
 
 
 async def refresh(bench: Workbench, request: RefreshRequest) -> RefreshReport:
-    """The same, on an open workbench."""
+    """The same, on an open workbench. A run that waited for approval goes on with what it had judged by then."""
+    report = await recalled(RefreshReport) or await follow(bench, request)
+    if report.evaluation is None or not request.promote:
+        return report
+    outcome = await promote_judged(bench, report.evaluation, report)
+    return replace(report, promotion=outcome.promotion, approval=outcome.approval)
+
+
+async def follow(bench: Workbench, request: RefreshRequest) -> RefreshReport:
+    """Re-ingests and judges the candidate; promotes nothing that could be judged."""
     ingest = await reingest(bench, request)
     if request.plan:
         return RefreshReport(ingest, None, None, None)
@@ -58,9 +69,9 @@ async def refresh(bench: Workbench, request: RefreshRequest) -> RefreshReport:
         return RefreshReport(ingest, None, None, None)
     if bench.golden_set_id() is None:
         return RefreshReport(ingest, release, None, await go_live_unproven(bench, release))
-    evaluation = await evaluate(bench, release.id)
-    wanted = request.promote and evaluation.verdict == "PROMOTE"
-    return RefreshReport(ingest, release, evaluation, await promote(bench, release.id) if wanted else None)
+    if waiting := await asked_elsewhere(topic_now(bench, release.id)):
+        return RefreshReport(ingest, release, None, None, waiting)
+    return RefreshReport(ingest, release, await evaluate(bench, release.id), None)
 
 
 async def go_live_unproven(bench: Workbench, release: ReleaseRow) -> Promotion | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.approval import asked_elsewhere, recalled
 from flows.evaluate_release import evaluate, register
-from flows.promote_release import promote
+from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
 from flows.running import perform
 from infra.workbench import Workbench, shown_progress
@@ -43,6 +44,7 @@ class RetrainReport:
     release: ReleaseRow | None
     evaluation: Evaluation | None
     promotion: Promotion | None
+    approval: str | None = None  # what a person decided, or where one is asked to
 
     def as_json(self) -> dict[str, object]:
         """The object of `ratchet train --json`."""
@@ -69,7 +71,16 @@ async def retrain_model(request: RetrainRequest) -> RetrainReport:
 
 
 async def retrain(bench: Workbench, request: RetrainRequest) -> RetrainReport:
-    """The same, on an open workbench."""
+    """The same, on an open workbench. A run that waited for approval goes on with what it had trained and judged."""
+    report = await recalled(RetrainReport) or await train_and_judge(bench, request)
+    if report.evaluation is None or not request.promote:
+        return report
+    outcome = await promote_judged(bench, report.evaluation, report)
+    return replace(report, promotion=outcome.promotion, approval=outcome.approval)
+
+
+async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainReport:
+    """Trains when it is time, registers the candidate and judges it; promotes nothing."""
     decision = await perform(training.decide, bench.training, force=request.force)
     if not decision.train and not waiting_model(bench):
         return RetrainReport(decision, None, None, None, None)
@@ -80,9 +91,9 @@ async def retrain(bench: Workbench, request: RetrainRequest) -> RetrainReport:
     release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
     if not request.evaluate:
         return RetrainReport(decision, made, release, None, None)
-    judged = await evaluate(bench, release.id)
-    wanted = request.promote and judged.verdict == "PROMOTE"
-    return RetrainReport(decision, made, release, judged, await promote(bench, release.id) if wanted else None)
+    if waiting := await asked_elsewhere(topic_now(bench, release.id)):
+        return RetrainReport(decision, made, release, None, None, waiting)
+    return RetrainReport(decision, made, release, await evaluate(bench, release.id), None)
 
 
 async def train(bench: Workbench, start: ReleaseManifest, snapshot: Snapshot) -> TrainingReport:
@@ -100,14 +111,18 @@ async def train(bench: Workbench, start: ReleaseManifest, snapshot: Snapshot) ->
 
 
 def waiting_model(bench: Workbench) -> bool:
-    """Whether the newest model was trained and never judged to the end, as when its run was killed."""
+    """Whether the newest model was trained and never judged to the end, as when its run was killed.
+
+    Where people approve new models, one with a verdict is theirs: waiting for them or refused, it is not trained again.
+    """
     newest = next(iter(bench.trainings.models(bench.assistant)), None)
     if newest is None:
         return False
+    theirs = bench.settings.policy.approval.ask in {"always", "new-model"}
     served = {promotion.release for promotion in bench.releases.history(bench.assistant)}
     for row in bench.releases.releases(bench.assistant):
         if row.manifest.model == newest.ref:
             judged = bench.evaluations.latest(bench.assistant, row.id)
-            if row.id in served or (judged is not None and judged.verdict != "PROMOTE"):
+            if row.id in served or (judged is not None and (theirs or judged.verdict != "PROMOTE")):
                 return False
     return True

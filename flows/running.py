@@ -7,13 +7,17 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
+from prefect import get_run_logger, task
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
+from infra.workbench import Workbench
 from tasks.core.errors import WorthRetrying
+from tasks.core.evidence import PAGE, REPORT
 from tasks.documents import stopping
+from tasks.evaluation import Evaluation
+from tasks.reports import gate_table
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +63,32 @@ async def publish_report(key: str, markdown: str) -> None:
     """Shows a Markdown report beside the flow run in the Prefect UI. Outside a flow run there is nowhere to show it."""
     if FlowRunContext.get() is not None:
         await acreate_markdown_artifact(markdown=markdown, key=key)
+
+
+async def publish_evaluation(bench: Workbench, evaluation: Evaluation) -> None:
+    """Shows a verdict beside the flow run: the report, its gates as a table, and a link to the page with the plots."""
+    if FlowRunContext.get() is None:
+        return
+    folder = bench.artifacts.path(evaluation.id)
+    key, head = f"{bench.assistant}-evaluation", f"{evaluation.verdict}: {evaluation.release}"
+    await acreate_markdown_artifact(
+        markdown=(folder / REPORT).read_text(encoding="utf-8"), key=key, description=f"{head}. Why, in words"
+    )
+    await acreate_table_artifact(table=gate_table(evaluation), key=f"{key}-gates", description=f"{head}. Every gate")
+    page = folder / PAGE
+    if page.is_file():
+        await acreate_link_artifact(
+            link=page.as_uri(),
+            link_text=str(page),
+            key=f"{key}-page",
+            description=f"{head}. The whole report with plots: a file on the machine of this run, so copy the link",
+        )
+
+
+def log(sentence: str) -> None:
+    """Into the flow run's log. Outside a flow run the caller says it."""
+    if FlowRunContext.get() is not None:
+        get_run_logger().info(sentence)
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:

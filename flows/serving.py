@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import click
 import uvicorn
-from fastapi import FastAPI
 
-from infra.service.app import create_app
-from infra.service.catalog_desk import CatalogDesk
+from infra.service.open_service import service_of as service_of  # by this name for whoever serves it otherwise
 from infra.settings import load_settings
-from infra.workbench import Workbench, open_workbench
-
-
-def service_of(bench: Workbench) -> FastAPI:
-    """The service over a workbench's catalog; it serves every assistant of it."""
-    return create_app(CatalogDesk(bench.engine, bench.answering), api_key=bench.settings.api_key)
+from infra.workbench import open_workbench
 
 
 def serve_answers(host: str | None, port: int | None) -> None:

@@ -68,6 +68,15 @@ def _wrapped(text: str, widest: int) -> list[str]:
     return textwrap.wrap(text, widest) or [""]
 
 
+def minute(at: str) -> str:
+    """A moment of the catalog, for people.
+
+    >>> minute("2026-03-01T09:30:12.345+00:00")
+    '2026-03-01 09:30 UTC'
+    """
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
 def paced(done: int, total: int, seconds: float) -> str:
     """How fast it goes and how long it will take; nothing before anything is done.
 

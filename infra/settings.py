@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
+from typing import TYPE_CHECKING
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from tasks.core.errors import BadSetting
 from tasks.core.policy import Policy
 from tasks.core.releases import RetrievalSettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Settings(BaseSettings):
@@ -45,6 +56,9 @@ class Settings(BaseSettings):
     )
     openai_base_url: str | None = Field(default=None, description="Another server that speaks OpenAI's protocol")
     openai_api_key: SecretStr | None = Field(default=None, description="Its key; none: OPENAI_API_KEY")
+    judge_api_key: SecretStr | None = Field(
+        default=None, description="Key of the policy's judge; none: the key above, where it is the same server"
+    )
     embedding_usd_per_million_tokens: float | None = Field(
         default=None, ge=0, description="What the embedder costs, where it is not a model whose price is known"
     )
@@ -91,6 +105,11 @@ class Settings(BaseSettings):
 
     policy: Policy = Field(default_factory=Policy, description="What a release must prove")
     allow_unproven: bool = Field(default=True, description="Serve snapshots before a golden set exists, and say so")
+    service_url: str | None = Field(
+        default=None,
+        description="Running answer services, comma-separated, that must answer a release before it becomes current; "
+        "none: a process is started for that",
+    )
     service_host: str = "127.0.0.1"
     service_port: int = Field(default=8321, ge=0, le=65535)
     api_key: SecretStr | None = Field(default=None, description="Bearer key of the answer service; none: open")
@@ -123,10 +142,22 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        lines = "; ".join(map(_said, error.errors())).removesuffix(".")
         raise BadSetting(f"Settings are wrong: {lines}. Check RATCHET_* variables and ratchet.toml.") from error
+    except SettingsError as error:
+        raise BadSetting(f"Settings are wrong: {error}. A variable for a list or a table holds JSON.") from error
     except TOMLDecodeError as error:
         raise BadSetting(f"ratchet.toml cannot be read: {error}.") from error
+
+
+def _said(wrong: ErrorDetails) -> str:
+    name = ".".join(map(str, wrong["loc"]))
+    if wrong["type"] != "extra_forbidden":
+        return f"{name}: {wrong['msg']}"
+    schema = Settings.model_json_schema()
+    known = {field for part in (schema, *schema["$defs"].values()) for field in part.get("properties", ())}
+    near = get_close_matches(str(wrong["loc"][-1]), sorted(known), n=1)
+    return f"{name} is no setting{f' (did you mean {near[0]}?)' if near else ''}"
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.own_policy import with_own_policy
 from infra.settings import Settings, load_settings
 from tasks.core.ports import Progress
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from infra.adapters.base_models import BaseModel
+    from infra.adapters.catalog.anchors import CatalogAnchors
     from infra.adapters.catalog.documents import CatalogDocuments
     from infra.adapters.catalog.evaluations import CatalogEvaluations
     from infra.adapters.catalog.labels import CatalogLabels
@@ -24,14 +27,17 @@ if TYPE_CHECKING:
     from infra.adapters.folder_artifacts import FolderArtifacts
     from infra.adapters.transformers_chat import TransformersChat
     from infra.adapters.unstructured_parser import UnstructuredParser
+    from tasks.anchors import AnchorBench
     from tasks.answering import AnsweringBench
     from tasks.candidates import CandidateBench
     from tasks.core.answers import Answer
     from tasks.core.document_catalog import RegisteredSource
+    from tasks.core.labels import Label
+    from tasks.core.pace import Rehearsal
     from tasks.core.ports import Embedder, Reranker, Source, VectorIndex
     from tasks.core.releases import ReleaseManifest
     from tasks.documents import DocumentsBench
-    from tasks.evaluation import EvaluationBench
+    from tasks.evaluation import EvaluationBench, Judge
     from tasks.labels import LabelBench
     from tasks.probes import ProbeBench
     from tasks.releases import ReleaseBench
@@ -116,6 +122,13 @@ class Workbench:
         from infra.adapters.catalog.evaluations import CatalogEvaluations
 
         return CatalogEvaluations(self.engine)
+
+    @cached_property
+    def anchors(self) -> CatalogAnchors:
+        """The releases that later ones are measured against."""
+        from infra.adapters.catalog.anchors import CatalogAnchors
+
+        return CatalogAnchors(self.engine)
 
     # ── stores and models ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -288,6 +301,7 @@ class Workbench:
     @cached_property
     def release_bench(self) -> ReleaseBench:
         """For tasks.releases."""
+        from infra.adapters.answering_process import open_processes
         from tasks.releases import ReleaseBench
 
         return ReleaseBench(
@@ -297,11 +311,21 @@ class Workbench:
             documents=self.document_catalog,
             index=self.index,
             open_chat=lambda: self.chat,
+            policy=self.settings.policy,
+            artifacts=self.artifacts,
+            open_processes=lambda: open_processes(self.settings),
         )
 
     @cached_property
+    def anchoring(self) -> AnchorBench:
+        """For tasks.anchors."""
+        from tasks.anchors import AnchorBench
+
+        return AnchorBench(self.assistant, self.releases, self.evaluations, self.anchors)
+
+    @cached_property
     def evaluation(self) -> EvaluationBench:
-        """For tasks.evaluation."""
+        """For tasks.evaluation. Raises BadSetting when the policy's judge could not be asked."""
         from tasks.evaluation import EvaluationBench
         from tasks.releases import check_bundle
 
@@ -315,6 +339,9 @@ class Workbench:
             documents=self.document_catalog,
             artifacts=self.artifacts,
             log=self.evaluations,
+            anchor=self._anchor,
+            rehearse=self._rehearse,
+            judge=self._judge(),
         )
 
     @cached_property
@@ -330,6 +357,7 @@ class Workbench:
             labels=self.label_catalog,
             probes=CatalogProbes(self.engine),
             retrieval=self.retrieval,
+            anchors=self.anchors,
             keep_releases=self.settings.keep_releases,
         )
 
@@ -346,6 +374,7 @@ class Workbench:
             releases=self.releases,
             retention=CatalogRetention(self.engine),
             leftovers=LeftoverFolders(self.home / "artifacts", self.home / "trainings", grace),
+            anchors=self.anchors,
             keep_releases=self.settings.keep_releases,
         )
 
@@ -355,6 +384,30 @@ class Workbench:
         from tasks.answering import answer
 
         return answer(questions, manifest, self.answering, progress)
+
+    def _anchor(self) -> ReleaseManifest | None:
+        release = self.anchors.anchor(self.assistant)
+        return self.releases.release(self.assistant, release).manifest if release else None
+
+    def _rehearse(
+        self,
+        labels: Sequence[Label],
+        candidate: ReleaseManifest,
+        baseline: ReleaseManifest | None,
+        progress: Progress | None = None,
+    ) -> Rehearsal:
+        from tasks.answering import AnsweringBench, answer_one
+        from tasks.rehearsal import RehearsalBench, rehearse
+
+        alone = AnsweringBench(self.retrieval, self.chat, completions=None)
+        bench = RehearsalBench(lambda question, manifest: answer_one(question, manifest, alone), time.perf_counter)
+        return rehearse(bench, labels, candidate, baseline, progress)
+
+    def _judge(self) -> Judge | None:
+        from infra.adapters.open_judge import open_judge
+
+        policy = self.settings.policy
+        return open_judge(self.settings, policy, self.engine, assistant=self.assistant, progress=shown_progress())
 
     def golden_set_id(self) -> str | None:
         """Today's golden set; None while there is none."""
@@ -372,5 +425,5 @@ class Workbench:
 
 
 def open_workbench(assistant: str, settings: Settings | None = None) -> Workbench:
-    """The workbench of an assistant. Raises BadSetting."""
-    return Workbench(assistant, settings or load_settings())
+    """The workbench of an assistant; without settings, by those in force and its own policy. Raises BadSetting."""
+    return Workbench(assistant, settings or with_own_policy(load_settings(), assistant))

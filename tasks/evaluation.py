@@ -1,31 +1,26 @@
-"""Steps that judge a release: ask both releases the golden questions, decide, keep the evidence."""
+"""The step that judges a release: everything it needs is gathered, then it decides and keeps the evidence."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Protocol
 
+from tasks.bundles import keep
 from tasks.core.answers import Answer
-from tasks.core.comparison import Touch, page_texts, touched_questions
 from tasks.core.documents import Chunk
-from tasks.core.errors import IndexIncomplete, IntegrityFailure, NotFound
-from tasks.core.evidence import EVIDENCE, QUESTIONS, REPORT, VERDICT, Evidence, Recheck, bundle, case_of
-from tasks.core.evidence import recheck as recheck_files
+from tasks.core.evidence import PAGE, REPORT, Evidence, bundle, case_of, policy_id
 from tasks.core.gate import Gate
-from tasks.core.integrity import Integrity, golden_leaks
-from tasks.core.labels import Label, golden_set
+from tasks.core.judging import JudgeRecord
+from tasks.core.labels import Label
+from tasks.core.pace import Rehearsal
 from tasks.core.policy import Policy
 from tasks.core.ports import ArtifactStore, Progress
 from tasks.core.promotion import Judgement, VerdictWord
 from tasks.core.releases import ModelRef, ReleaseManifest
-from tasks.core.verdict import Verdict, decide
+from tasks.core.verdict import Case, Verdict, decide
+from tasks.gathering import gather
 from tasks.reports import render_report
-
-_BROKEN = (IntegrityFailure, IndexIncomplete, NotFound)
 
 
 class Ask(Protocol):
@@ -35,6 +30,28 @@ class Ask(Protocol):
         self, questions: Sequence[str], manifest: ReleaseManifest, *, progress: Progress | None = None
     ) -> list[Answer]:
         """One answer per question, in order."""
+
+
+class Rehearse(Protocol):
+    """`tasks.rehearsal.rehearse`, with its bench."""
+
+    def __call__(
+        self,
+        labels: Sequence[Label],
+        candidate: ReleaseManifest,
+        baseline: ReleaseManifest | None,
+        progress: Progress | None = None,
+    ) -> Rehearsal:
+        """What was measured by asking one question at a time; the first label only warms up."""
+
+
+class Judge(Protocol):
+    """`tasks.judging`, with its bench."""
+
+    def __call__(
+        self, labels: Sequence[Label], answers: Sequence[Answer], baseline_answers: Sequence[Answer]
+    ) -> JudgeRecord:
+        """What a judging model says of the answers; baseline_answers: none where there is no baseline."""
 
 
 class GoldenLabels(Protocol):
@@ -69,12 +86,21 @@ class Evaluation:
     verdict: VerdictWord
     questions: int
     gates: tuple[Gate, ...]
+    policy: str = ""  # id of the policy it was reached under; "": of a time when that was not recorded
 
     @property
     def judgement(self) -> Judgement:
         """The part that promotion looks at."""
-        reasons = Verdict(self.verdict, self.gates).reasons
-        return Judgement(self.id, self.release, self.baseline, self.verdict, self.golden_set, reasons)
+        return Judgement(
+            id=self.id,
+            release=self.release,
+            baseline=self.baseline,
+            verdict=self.verdict,
+            golden_set=self.golden_set,
+            reasons=Verdict(self.verdict, self.gates).reasons,
+            doubts=tuple(gate.name for gate in self.gates if gate.outcome == "undecided"),
+            policy=self.policy,
+        )
 
 
 class EvaluationLog(Protocol):
@@ -103,6 +129,9 @@ class EvaluationBench:
     documents: SnapshotTexts
     artifacts: ArtifactStore
     log: EvaluationLog
+    anchor: Callable[[], ReleaseManifest | None]  # what every release is measured against besides what is served
+    rehearse: Rehearse | None = None  # None: pace is not measured
+    judge: Judge | None = None
 
 
 def evaluate(
@@ -111,15 +140,15 @@ def evaluate(
     baseline: ReleaseManifest | None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Asks both releases the golden set of this moment, decides, keeps the evidence and records the verdict.
+    """Asks the releases the golden set of this moment, decides, keeps the evidence and records the verdict.
 
-    A release that cannot be opened is judged too: rejected, or held when it is the one being served. Judging the same
-    thing twice gives the same bundle, and so the same id.
+    A release that cannot be opened is judged too: rejected, or held when it is the one being served. The same answers
+    give the same bundle, and so the same id, as long as pace is not measured: that is a new measurement each time.
     """
     evidence = gather(bench, candidate, baseline, progress)
     case = case_of(evidence)
     verdict = decide(case)
-    files = bundle(evidence, case, verdict, render_report(evidence, case, verdict))
+    files = bundle(evidence, case, verdict, _reports(evidence, case, verdict))
     evaluation = Evaluation(
         id=keep(files, bench.artifacts),
         release=candidate.id,
@@ -128,87 +157,13 @@ def evaluate(
         verdict=verdict.verdict,
         questions=len(evidence.labels),
         gates=verdict.gates,
+        policy=policy_id(bench.policy),
     )
     bench.log.record(bench.assistant, evaluation)
     return evaluation
 
 
-def gather(
-    bench: EvaluationBench,
-    candidate: ReleaseManifest,
-    baseline: ReleaseManifest | None,
-    progress: Progress | None = None,
-) -> Evidence:
-    """Everything a verdict needs, before any score. Writes nothing."""
-    known = bench.labels.labels(bench.assistant)
-    golden = golden_set(known)
-    members = frozenset(golden.label_ids if golden else ())
-    labels = tuple(sorted((label for label in known if label.id in members), key=lambda label: label.id))
-    answers, broken = _answers(bench, candidate, labels, progress)
-    theirs, baseline_broken = _answers(bench, baseline, labels, progress) if baseline and not broken else ([], ())
-    leaks, unchecked = _leaks(bench, candidate.model, labels, known)
-    whole = not broken and not baseline_broken
-    return Evidence(
-        policy=bench.policy,
-        candidate=candidate,
-        baseline=baseline,
-        labels=labels if whole else (),
-        answers=tuple(answers) if whole else (),
-        baseline_answers=tuple(theirs) if whole else (),
-        integrity=Integrity(golden.id if golden else None, leaks, unchecked, broken, baseline_broken),
-        touched=_touched(bench, candidate, baseline, labels),
-        versions={"ratchet": version("ratchet"), "numpy": version("numpy")},
-    )
+def _reports(evidence: Evidence, case: Case, verdict: Verdict) -> dict[str, str]:
+    from tasks.report_page import render_page
 
-
-def _answers(
-    bench: EvaluationBench, manifest: ReleaseManifest, labels: Sequence[Label], progress: Progress | None
-) -> tuple[list[Answer], tuple[str, ...]]:
-    """A release's answers, or the sentence that says why it has none."""
-    try:
-        bench.check(manifest)
-        return bench.ask([label.question for label in labels], manifest, progress=progress), ()
-    except _BROKEN as error:
-        return [], (error.message,)
-
-
-def _leaks(
-    bench: EvaluationBench, model: ModelRef, golden: Sequence[Label], known: Sequence[Label]
-) -> tuple[tuple[str, ...], str | None]:
-    if model.kind == "base":
-        return (), None
-    ids = bench.training.trained_on(bench.assistant, model)
-    if ids is None:
-        return (), "What the model was trained on is not recorded, so a leak cannot be ruled out."
-    trained_on = [label for label in known if label.id in ids]
-    lost = len(ids) - len(trained_on)
-    unchecked = f"{lost} labels the model was trained on are gone, so a leak cannot be ruled out." if lost else None
-    return golden_leaks(golden, trained_on), unchecked
-
-
-def _touched(
-    bench: EvaluationBench, candidate: ReleaseManifest, baseline: ReleaseManifest | None, labels: Sequence[Label]
-) -> dict[str, Touch]:
-    if baseline is None or candidate.snapshot == baseline.snapshot:
-        return {}
-    before, after = (
-        page_texts(bench.documents.chunks(bench.assistant, manifest.snapshot.number).values())
-        for manifest in (baseline, candidate)
-    )
-    return touched_questions(labels, before, after)
-
-
-def keep(files: Mapping[str, bytes], artifacts: ArtifactStore) -> str:
-    """Puts the bundle into the store; returns its digest."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in files.items():
-            (Path(folder) / name).write_bytes(data)
-        return artifacts.put(Path(folder))
-
-
-def recheck(folder: Path) -> Recheck:
-    """Recomputes the verdict of the bundle in `folder`. Raises NotFound, or IntegrityFailure when it was changed."""
-    missing = [name for name in (EVIDENCE, QUESTIONS, VERDICT, REPORT) if not (folder / name).is_file()]
-    if missing:
-        raise NotFound(f"{folder} is no evidence bundle: {', '.join(missing)} is missing.", folder=str(folder))
-    return recheck_files({name: (folder / name).read_bytes() for name in (EVIDENCE, QUESTIONS, VERDICT, REPORT)})
+    return {REPORT: render_report(evidence, case, verdict), PAGE: render_page(evidence, case, verdict)}

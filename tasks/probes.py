@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from tasks.anchors import Anchors
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.errors import CannotRetry, IntegrityFailure
 from tasks.core.fingerprints import collection_name
@@ -71,6 +72,7 @@ class ProbeBench:
     labels: Labels
     probes: ProbeCatalog
     retrieval: RetrievalBench
+    anchors: Anchors
     keep_releases: int = 5
 
 
@@ -132,8 +134,9 @@ def require_no_alarm(report: DriftReport) -> None:
 
 
 def _retained(bench: ProbeBench) -> list[ReleaseRow]:
-    pinned = set(retained_by(bench.assistant, bench.releases, bench.documents, bench.keep_releases).releases)
-    return [row for row in bench.releases.releases(bench.assistant) if row.id in pinned]
+    anchor = bench.anchors.anchor(bench.assistant)
+    kept = retained_by(bench.assistant, bench.releases, bench.documents, bench.keep_releases, anchor=anchor)
+    return [row for row in bench.releases.releases(bench.assistant) if row.id in set(kept.releases)]
 
 
 def _ask_again(

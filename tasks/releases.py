@@ -6,9 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tasks.blessing import OpenProcesses, bless, expected, read_evidence
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.errors import IndexIncomplete, NotFound, PromotionRefused, StaleComparison
-from tasks.core.ports import ChatModels, VectorIndex
+from tasks.core.pace import Blessing
+from tasks.core.policy import Policy
+from tasks.core.ports import ArtifactStore, ChatModels, VectorIndex
 from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target, was_rolled_back
 from tasks.core.releases import ReleaseManifest
 
@@ -52,8 +55,16 @@ class ReleaseCatalog(Protocol):
         unproven: bool,
         who: str,
         reason: str,
+        newest: int | None = None,
+        overridden: Sequence[str] = (),
+        approved_by: str | None = None,
+        rehearsal: Blessing | None = None,
     ) -> Promotion | None:
-        """Compare-and-set of the current pointer together with its history row; None when current is not `expected`."""
+        """Compare-and-set of the current pointer together with its history row; None when current is not `expected`.
+
+        newest: seq of the newest history row there was when it was decided to move, 0 for none; None is also returned
+        when there is a newer one by now. The first proven promotion makes its release the anchor as well.
+        """
 
 
 class Judgements(Protocol):
@@ -72,11 +83,14 @@ class ReleaseBench:
     judgements: Judgements
     documents: DocumentCatalog
     index: VectorIndex
-    open_chat: Callable[[], ChatModels]  # only promotion needs the models; a rollback opens none
+    open_chat: Callable[[], ChatModels]  # only where a release is opened in this process; a rollback opens none
+    policy: Policy
+    artifacts: ArtifactStore
+    open_processes: OpenProcesses
 
 
 def check_bundle(bench: ReleaseBench, manifest: ReleaseManifest) -> None:
-    """The infrastructure blessing: every part the manifest names is there, whole, and the one that was recorded.
+    """Every part the manifest names is there, whole, and the one that was recorded, as this process sees it.
 
     Raises IndexIncomplete, NotFound or AdapterBroken.
     """
@@ -137,18 +151,40 @@ def promote(
     golden_set: str | None,
     who: str,
     reason: str | None = None,
+    override: bool = False,
+    approved_by: str | None = None,
 ) -> Promotion | None:
-    """Makes a proven release current; None when it already is. Refuses by name, see `require_promotable`."""
+    """Makes a proven release current once it has answered in the process that serves; None when it already is.
+
+    override: accept the doubts of a HOLD, as far as the policy lets `who` do that. Refuses by name, see
+    `require_promotable` and `bless`; nothing has moved then.
+    """
     row = bench.releases.release(bench.assistant, release)
-    standing = bench.releases.standing(bench.assistant)
-    judgement = bench.judgements.judgement(bench.assistant, row.id)
+    history, standing = _seen(bench)
     if standing.release == row.id and not standing.unproven:
         return None
-    history = bench.releases.history(bench.assistant)
-    require_promotable(row.id, standing, judgement, history, golden_set=golden_set, reason=reason)
-    check_bundle(bench, row.manifest)
+    judgement = bench.judgements.judgement(bench.assistant, row.id)
+    accepted = require_promotable(
+        row.id,
+        standing,
+        judgement,
+        history,
+        golden_set=golden_set,
+        reason=reason,
+        who=who,
+        override=bench.policy.override if override else None,
+    )
     assert judgement is not None  # require_promotable raised otherwise
-    return _move(bench, row.id, standing, judgement.id, False, who, reason or row.cause)
+    check_snapshot(bench, row.manifest)
+    blessing = _bless(bench, row.id, judgement.id)
+    why = _Why(judgement.id, False, who, reason or row.cause, accepted, approved_by, blessing)
+    return _move(bench, row.id, standing, history, why)
+
+
+def _bless(bench: ReleaseBench, release: str, evaluation: str) -> Blessing:
+    evidence = read_evidence(bench.artifacts, evaluation)
+    with bench.open_processes() as processes:
+        return bless(processes, bench.assistant, release, expected(evidence), bench.policy.pace.least_agreement)
 
 
 def promote_unproven(bench: ReleaseBench, release: str, *, allowed: bool, who: str) -> Promotion | None:
@@ -162,31 +198,53 @@ def promote_unproven(bench: ReleaseBench, release: str, *, allowed: bool, who: s
             "`ratchet labels import FILE.jsonl`."
         )
     row = bench.releases.release(bench.assistant, release)
-    standing = bench.releases.standing(bench.assistant)
-    if standing.release == row.id or was_rolled_back(row.id, bench.releases.history(bench.assistant)):
+    history, standing = _seen(bench)
+    if standing.release == row.id or was_rolled_back(row.id, history):
         return None
     if standing.release is not None and not standing.unproven:
         raise PromotionRefused(f"{standing.release} is proven; an unproven release cannot replace it.", release=row.id)
     check_bundle(bench, row.manifest)
-    return _move(bench, row.id, standing, None, True, who, f"unproven: {row.cause}")
+    return _move(bench, row.id, standing, history, _Why(None, True, who, f"unproven: {row.cause}"))
 
 
-def _move(
-    bench: ReleaseBench, release: str, seen: Standing, evaluation: str | None, unproven: bool, who: str, reason: str
-) -> Promotion:
+def _seen(bench: ReleaseBench) -> tuple[list[Promotion], Standing]:
+    """The history, and then the pointer: what moves between the two is newer than the history, and so is noticed."""
+    history = bench.releases.history(bench.assistant)
+    return history, bench.releases.standing(bench.assistant)
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """What the history says of a promotion."""
+
+    evaluation: str | None
+    unproven: bool
+    who: str
+    reason: str
+    accepted: tuple[str, ...] = ()
+    approved_by: str | None = None
+    rehearsal: Blessing | None = None
+
+
+def _move(bench: ReleaseBench, release: str, seen: Standing, history: Sequence[Promotion], why: _Why) -> Promotion:
     moved = bench.releases.move_pointer(
         bench.assistant,
         release,
         expected=seen.release,
         kind="promote",
-        evaluation=evaluation,
-        unproven=unproven,
-        who=who,
-        reason=reason,
+        evaluation=why.evaluation,
+        unproven=why.unproven,
+        who=why.who,
+        reason=why.reason,
+        newest=history[-1].seq if history else 0,
+        overridden=why.accepted,
+        approved_by=why.approved_by,
+        rehearsal=why.rehearsal,
     )
     if moved is None:
         raise StaleComparison(
-            f"Another promotion replaced {seen.release} while {release} was being promoted. Evaluate it again.",
+            f"Another promotion or rollback, or a vacuum, happened while {release} was being promoted in the place of "
+            f"{seen.release or 'nothing'}. Look at `ratchet status`, and evaluate it again if it is still wanted.",
             release=release,
         )
     return moved

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from tasks.anchors import Anchors
 from tasks.core.document_catalog import DocumentCatalog, Lease
 from tasks.core.documents import Snapshot
 from tasks.core.probes import DriftReport
@@ -60,7 +61,8 @@ class RetentionCatalog(Protocol):
     def reclaim(self, assistant: str, keep: Sequence[int], lease: Lease) -> Lives:
         """In one transaction: marks the other published snapshots as reclaimed and deletes what only they could read.
 
-        Raises LeaseLost, and AssistantBusy when a release became current meanwhile whose snapshot is none of these.
+        Raises LeaseLost, and AssistantBusy when a release became current, or the anchor, meanwhile whose snapshot is
+        none of these.
         """
 
     def unused_vectors(self, assistant: str, keep: Sequence[int]) -> UnusedVectors:
@@ -94,6 +96,7 @@ class VacuumBench:
     releases: ReleaseCatalog
     retention: RetentionCatalog
     leftovers: Leftovers
+    anchors: Anchors
     keep_releases: int = 5
 
     @property
@@ -155,7 +158,8 @@ def retained(bench: VacuumBench, keep_releases: int | None = None) -> Retention:
         bench.releases,
         bench.documents.catalog,
         bench.keep_releases if keep_releases is None else keep_releases,
-        bench.retention.trainings(bench.assistant),
+        anchor=bench.anchors.anchor(bench.assistant),
+        trainings=bench.retention.trainings(bench.assistant),
     )
 
 
@@ -164,6 +168,8 @@ def retained_by(
     releases: ReleaseCatalog,
     documents: DocumentCatalog,
     keep_releases: int,
+    *,
+    anchor: str | None,
     trainings: Mapping[str, int] | None = None,
 ) -> Retention:
     """The same, from the catalogs alone."""
@@ -174,6 +180,7 @@ def retained_by(
         releases.history(assistant),
         keep_releases=keep_releases,
         trainings=trainings,
+        anchor=anchor,
     )
 
 

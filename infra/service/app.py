@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import SecretStr
 
 from infra.service.chat_answer import Json, Reply, released
-from infra.service.chat_request import check_length, question_in, read_body, read_chat_request
+from infra.service.chat_request import check_length, question_in, read_body, read_chat_request, wants_it_anew
 from infra.service.desk import Desk, Served
 from infra.service.door import BearerKey, RequestIds
 from infra.service.envelope import Refused, envelope, install
@@ -79,8 +79,9 @@ class _Counter:
         """One answer, plain or as a stream."""
         asked = read_chat_request(await read_body(request, self._limits.max_body_bytes))
         question = question_in(asked, self._limits.max_question_characters)
-        served = await self._pin(asked.model)
-        answer = await while_connected(request, self._answers.run(lambda: self._desk.answer(served.manifest, question)))
+        served, anew = await self._pin(asked.model), wants_it_anew(request)
+        work = self._answers.run(lambda: self._desk.answer(served.manifest, question, anew=anew))
+        answer = await while_connected(request, work)
         if answer.release != served.manifest.id:
             raise IntegrityFailure(f"{answer.release} answered a question that was put to {served.manifest.id}.")
         reply = Reply(f"chatcmpl-{uuid4().hex}", int(time.time()), served, answer)

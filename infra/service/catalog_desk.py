@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select
 
@@ -26,6 +27,7 @@ class CatalogDesk:
         self._engine = reading(engine)
         self._releases = CatalogReleases(engine)
         self._bench = bench
+        self._keeping_nothing = replace(bench, completions=None)
 
     def assistants(self) -> Sequence[str]:
         query = select(t.assistants.c.name).where(t.assistants.c.current_release.is_not(None))
@@ -43,8 +45,8 @@ class CatalogDesk:
         query = select(t.releases).where(t.releases.c.assistant == assistant, t.releases.c.id == release)
         return self._served(query, f"Assistant {assistant} has no release {release}. See `ratchet releases`.")
 
-    def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
-        return answer_one(question, manifest, self._bench)
+    def answer(self, manifest: ReleaseManifest, question: str, *, anew: bool = False) -> Answer:
+        return answer_one(question, manifest, self._keeping_nothing if anew else self._bench)
 
     def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
         (hits,) = retrieve(self._bench.retrieval.of(manifest.assistant), manifest.snapshot, [text], settings)

@@ -94,6 +94,12 @@ def question_in(asked: ChatRequest, max_characters: int) -> str:
     return question
 
 
+def wants_it_anew(request: Request) -> bool:
+    """Whether the caller asks for an answer that was not kept from before, in HTTP's own words: `no-cache`."""
+    said = ",".join(request.headers.getlist("cache-control"))
+    return "no-cache" in {directive.strip().lower() for directive in said.split(",")}
+
+
 def check_length(text: str, max_characters: int, param: str) -> None:
     """Raises Refused for a longer text."""
     if len(text) > max_characters:

@@ -31,8 +31,8 @@ class Desk(Protocol):
     def release(self, assistant: str, release: str) -> Served:
         """A release by id, current or not. Raises NotFound."""
 
-    def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
-        """The answer of exactly this release, whatever is promoted meanwhile."""
+    def answer(self, manifest: ReleaseManifest, question: str, *, anew: bool = False) -> Answer:
+        """The answer of exactly this release, whatever is promoted meanwhile. anew: the model is asked in any case."""
 
     def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
         """The best passages of the release's snapshot, best first, found by these settings instead of its own."""

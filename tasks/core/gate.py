@@ -110,11 +110,11 @@ def _sentence(metric: Metric, seen: Estimate, line: Line) -> str:
 
 
 def _what_would_decide(seen: Estimate, line: Line, alpha: float) -> str:
-    """For a margin the promise is equality: that much is what has to be shown, unless less than that was seen."""
+    """For a margin the promise is equality: that is what has to be shown, unless it is excluded already."""
     if line.is_difference and line.at == 0 and seen.mean <= 0:
         return " Undecided: no number of labels shows an improvement that is not there."
     if line.at >= 1:
         return " Undecided: no number of labels shows that there is never an exception; lower the floor."
-    reachable = min(0.0, seen.mean) if line.at < 0 else seen.mean
+    reachable = 0.0 if line.at < 0 <= seen.upper else seen.mean
     needed = questions_needed(seen, max(abs(reachable - line.at), 0.005), alpha=alpha)
     return f" Undecided: about {needed:,} such questions would decide it."

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from pydantic import JsonValue
+
 from tasks.core.changes import Turnover
 from tasks.core.documents import Element, Hit, IndexedLife, SourceFile
 from tasks.core.releases import ModelRef, RetrievalSettings
@@ -259,6 +261,43 @@ class Trainer(Protocol):
         progress: Progress | None = None,
     ) -> TrainedModel:
         """Trains in `workdir`, which a second call after a kill resumes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeQuestion:
+    """One thing a judging model is asked. The schema is that of the JSON object it shall answer with."""
+
+    prompt: tuple[Message, ...]
+    name: str  # of the schema: letters, digits, `-` and `_`
+    schema: Mapping[str, JsonValue]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeReply:
+    """What a judging model wrote, not yet looked at, and what that cost."""
+
+    text: str  # of a refusal: why
+    ending: Literal["whole", "cut", "refused"]
+    cost_usd: float
+
+
+class Judge(Protocol):
+    """A model that is asked what it thinks of answers. Safe to use from several threads."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same question could get another reply, as far as that can be known from here."""
+
+    def most_usd(self, question: JudgeQuestion) -> float:
+        """What asking can cost at most. Asks nothing."""
+
+    def ask(self, question: JudgeQuestion) -> JudgeReply:
+        """The reply, as deterministic as the model can be. Costs at most `most_usd`.
+
+        Raises ModelUnavailable when it cannot be asked now, and BadSetting, NotFound, UsageError or CannotRetry when
+        it never can.
+        """
 
 
 # ── artifacts ────────────────────────────────────────────────────────────────────────────────────────────────────────

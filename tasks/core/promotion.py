@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from tasks.core.errors import NotFound, PromotionRefused, StaleComparison
+from tasks.core.pace import Blessing
+from tasks.core.policy import NEVER_OVERRIDDEN, HoldOverride
 
 VerdictWord = Literal["PROMOTE", "HOLD", "REJECT"]
 
@@ -24,6 +27,9 @@ class Promotion:
     who: str
     reason: str
     at: str
+    overridden: tuple[str, ...] = ()  # gates whose doubts `who` accepted
+    approved_by: str | None = None  # who said yes when the policy asked a person
+    rehearsal: Blessing | None = None  # how it answered in the process that serves, before it became current
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class Judgement:
     verdict: VerdictWord
     golden_set: str | None
     reasons: tuple[str, ...]  # of the gates that did not pass
+    doubts: tuple[str, ...] = ()  # names of the undecided gates
+    policy: str = ""  # id of the policy it was reached under; "": of a time when that was not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +62,73 @@ def require_promotable(
     *,
     golden_set: str | None,
     reason: str | None,
-) -> None:
-    """Returns when `release` may become current; otherwise raises, saying what to do.
+    who: str = "",
+    override: HoldOverride | None = None,
+) -> tuple[str, ...]:
+    """The doubts that `who` accepts, none after PROMOTE, when `release` may become current; otherwise raises.
 
-    Raises PromotionRefused without a PROMOTE verdict on the golden set of today, or for a release that was rolled back
-    and comes without a new reason; StaleComparison when the verdict was reached against another release than the
-    one being served.
+    override: what the policy lets people accept, when a person asks for it; None: nobody asks, and HOLD holds.
+    Raises PromotionRefused without a PROMOTE verdict or a HOLD whose doubts may all be accepted, and for a release that
+    was rolled back and comes without a new reason; StaleComparison when the verdict was reached against another release
+    than the one being served, or on another golden set than that of today.
     """
     if judgement is None:
         raise PromotionRefused(
             f"Release {release} has not been evaluated. Run `ratchet evaluate {release}` first.", release=release
         )
-    if judgement.verdict != "PROMOTE":
-        why = " ".join(judgement.reasons) or "No gate gave a reason."
+    accepted: tuple[str, ...] = ()
+    if judgement.verdict == "HOLD" and override is not None:
+        accepted = _accepted(judgement, override, who, reason)
+    elif judgement.verdict != "PROMOTE":
+        raise _refused(judgement, " ".join(judgement.reasons) or "No gate gave a reason.")
+    _require_current(judgement, standing, golden_set)
+    if not (reason and reason.strip()) and was_rolled_back(release, history):
         raise PromotionRefused(
-            f"Release {release} was judged {judgement.verdict}, not PROMOTE. {why}",
+            f"Release {release} was rolled back before. Promote it again only with a new reason: --reason TEXT.",
             release=release,
-            verdict=judgement.verdict,
         )
+    return accepted
+
+
+def _accepted(judgement: Judgement, override: HoldOverride, who: str, reason: str | None) -> tuple[str, ...]:
+    """Every doubt of the HOLD. Raises PromotionRefused unless the policy lets `who` accept all of them."""
+    if not judgement.doubts:
+        raise _refused(judgement, f"Its doubts are not recorded: run `ratchet evaluate {judgement.release}` again.")
+    if never := [name for name in judgement.doubts if name in NEVER_OVERRIDDEN]:
+        raise _refused(judgement, f"Nobody may accept a doubt about {', '.join(never)}. {' '.join(judgement.reasons)}")
+    if closed := [name for name in judgement.doubts if not covers(override.gates, name)]:
+        allowed = f"only {', '.join(override.gates)}" if override.gates else "no doubt at all"
+        raise _refused(
+            judgement,
+            f"The policy lets people accept {allowed}, not {', '.join(closed)}. {' '.join(judgement.reasons)}",
+        )
+    if not who.strip() or ("*" not in override.who and who not in override.who):
+        names = "anybody who gives a name" if "*" in override.who else " or ".join(override.who) or "nobody"
+        raise _refused(
+            judgement, f"Its doubts may be accepted by {names}, not by {who.strip() or 'an unnamed person'}."
+        )
+    if not (reason and reason.strip()):
+        raise _refused(judgement, "Its doubts are accepted only with a reason, which is recorded: --reason TEXT.")
+    return judgement.doubts
+
+
+def covers(globs: Sequence[str], gate: str) -> bool:
+    """Whether one of the policy's globs names this gate."""
+    return any(fnmatchcase(gate, glob) for glob in globs)
+
+
+def _refused(judgement: Judgement, why: str) -> PromotionRefused:
+    return PromotionRefused(
+        f"Release {judgement.release} was judged {judgement.verdict}, not PROMOTE. {why}",
+        release=judgement.release,
+        verdict=judgement.verdict,
+        doubts=judgement.doubts,
+    )
+
+
+def _require_current(judgement: Judgement, standing: Standing, golden_set: str | None) -> None:
+    """Raises StaleComparison when the verdict is about another comparison than the one that matters now."""
+    release = judgement.release
     if judgement.golden_set != golden_set:
         raise StaleComparison(
             f"The verdict on {release} was reached on golden set {judgement.golden_set}, today's is {golden_set}. "
@@ -85,11 +142,6 @@ def require_promotable(
             release=release,
             baseline=judgement.baseline,
             current=standing.release,
-        )
-    if reason is None and was_rolled_back(release, history):
-        raise PromotionRefused(
-            f"Release {release} was rolled back before. Promote it again only with a new reason: --reason TEXT.",
-            release=release,
         )
 
 

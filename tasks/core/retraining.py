@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tasks.core.errors import GoldenLeak
+from tasks.core.integrity import same_words
 from tasks.core.labels import Label
 from tasks.core.near_duplicates import same_question_pairs, wording
 from tasks.core.ports import TrainingRow
@@ -72,8 +73,8 @@ def freeze(labels: Iterable[Label]) -> TrainingSet:
 
 
 def refuse_leaks(study: Sequence[Label], golden: Sequence[Label]) -> None:
-    """Raises GoldenLeak when a label is golden by id, is about a golden label's page, or asks the same question."""
-    leaks = [*_by_id(study, golden), *_by_page(study, golden), *_by_question(study, golden)]
+    """Raises GoldenLeak when a label is golden by id, is about its page, asks its question, or holds its words."""
+    leaks = [*_by_id(study, golden), *_by_page(study, golden), *_by_question(study, golden), *_by_words(study, golden)]
     if leaks:
         raise GoldenLeak(
             f"{len(leaks)} ways from the golden set into the training data, the first: {leaks[0]}. Training would make "
@@ -112,3 +113,8 @@ def _by_question(study: Sequence[Label], golden: Sequence[Label]) -> list[str]:
         for i, j in same_question_pairs([wording(label.asked) for label in both])
         if i < len(study) <= j
     ]
+
+
+def _by_words(study: Sequence[Label], golden: Sequence[Label]) -> list[str]:
+    pairs = dict.fromkeys((one.id, label.id) for one, label in same_words(golden, study))
+    return [f"label {label} holds golden label {one} word for word" for one, label in pairs]

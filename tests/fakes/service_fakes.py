@@ -39,6 +39,7 @@ class FakeDesk:
     told: dict[str, str] = field(default_factory=dict)  # answers by question
     gate: Event = field(default_factory=Event)  # questions that start with "Wait" wait for it
     asked: list[str] = field(default_factory=list)
+    asked_anew: list[str] = field(default_factory=list)
 
     def promote(self, release: ReleaseManifest) -> str:
         self.releases[release.id] = release
@@ -58,8 +59,10 @@ class FakeDesk:
             raise NotFound(f"Assistant {assistant} has no release {release}.")
         return Served(self.releases[release], unproven=True, as_of="2026-01-02T03:04:05.000+00:00")
 
-    def answer(self, manifest: ReleaseManifest, question: str) -> Answer:
+    def answer(self, manifest: ReleaseManifest, question: str, *, anew: bool = False) -> Answer:
         self.asked.append(question)
+        if anew:
+            self.asked_anew.append(question)
         if question.startswith("Wait"):
             self.gate.wait(20)
         if question == "Break":

@@ -11,6 +11,7 @@ from document_fakes import MemorySource, ingest, new_bench, new_catalog
 from evaluation_fakes import MemoryLabels
 from sqlalchemy import Engine
 
+from infra.adapters.catalog.anchors import CatalogAnchors
 from infra.adapters.catalog.probes import CatalogProbes
 from infra.adapters.catalog.releases import CatalogReleases
 from infra.adapters.catalog.retention import CatalogRetention
@@ -64,6 +65,10 @@ class World:
     def releases(self) -> CatalogReleases:
         return CatalogReleases(self.engine)
 
+    @property
+    def anchors(self) -> CatalogAnchors:
+        return CatalogAnchors(self.engine)
+
     def publish(self, changes: Mapping[str, str] | None = None) -> int:
         """The number of the snapshot that holds these pages too."""
         for name, text in (changes or {}).items():
@@ -93,7 +98,7 @@ class World:
             expected=self.releases.standing("default").release,
             kind=kind,
             evaluation=None,
-            unproven=False,
+            unproven=True,  # a proven one would be the anchor, and stay
             who="ann",
             reason="test",
         )
@@ -129,12 +134,13 @@ def world_of(
 ) -> World:
     releases = CatalogReleases(engine)
     retrieval = RetrievalBench("default", docs.index, docs.catalog, docs.embedder, no_reranker)
+    anchors = CatalogAnchors(engine)
     probing = ProbeBench(
-        "default", releases, docs.catalog, MemoryLabels([]), CatalogProbes(engine), retrieval, keep_releases
+        "default", releases, docs.catalog, MemoryLabels([]), CatalogProbes(engine), retrieval, anchors, keep_releases
     )
     folders = (folder / "artifacts", folder / "trainings", 24 * HOUR)
     leftovers = LeftoverFolders(*folders, clock) if clock else LeftoverFolders(*folders)
-    bench = VacuumBench(docs, releases, CatalogRetention(engine), leftovers, keep_releases)
+    bench = VacuumBench(docs, releases, CatalogRetention(engine), leftovers, anchors, keep_releases)
     return World(folder, engine, source, docs, probing, bench)
 
 

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import ratchet
+from infra.workbench import open_workbench
+from tasks.evaluation import Evaluation
 
 pytestmark = pytest.mark.usefixtures("home")
 Run = Callable[..., Result]
@@ -145,12 +147,92 @@ def test_a_held_or_rejected_release_has_its_own_exit_status(run: Run, docs: Path
     assert result.exit_code == {"HOLD": 3, "REJECT": 4}[report["verdict"]]
     assert {"name", "outcome", "reason", "value", "bound", "n"} <= report["gates"][0].keys()
     assert Path(report["report"]).is_file()
+    assert Path(report["report"]).with_name("report.html").is_file()
     assert run("promote", served).exit_code == result.exit_code
     again = run("recheck", report["report"], "--json")
     assert read(again) == {"verdict": report["verdict"], "identical": True, "differences": []}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["status", "--json"], ["rollback"]])
+def judge_one_label(run: Run, docs: Path, tmp_path: Path) -> str:
+    """The release being served, with a golden set too small to decide anything."""
+    run("ingest", docs)
+    file = tmp_path / "labels.jsonl"
+    answer = "It stands 9 metres tall."
+    label = {"question": "How tall is the light mast?", "answer": answer, "documents": ["mast.html"]}
+    file.write_text(json.dumps(label | {"split": "golden"}))
+    run("labels", "import", file)
+    return str(read(run("status", "--json"))["release"])
+
+
+def test_an_evaluation_shows_what_stopped_it_and_all_of_it_when_asked(run: Run, docs: Path, tmp_path: Path) -> None:
+    served = judge_one_label(run, docs, tmp_path)
+    short, whole = run("evaluate", served).stdout, run("evaluate", served, "--all").stdout
+    passed = "Snapshot, index and model are what was recorded."
+    assert passed in whole
+    assert passed not in short
+    assert "--all shows every one" in short
+    assert "--all shows every one" not in whole
+    assert short.startswith(("HOLD  ", "REJECT  "))
+
+
+def test_evidence_can_be_put_where_it_can_be_carried_from(run: Run, docs: Path, tmp_path: Path) -> None:
+    served = judge_one_label(run, docs, tmp_path)
+    report = read(run("evaluate", served, "--export", tmp_path / "evidence", "--json"))
+    assert Path(report["report"]) == tmp_path / "evidence" / "report.md"
+    for named in (tmp_path / "evidence", tmp_path / "evidence" / "report.html", report["evaluation"]):
+        assert read(run("recheck", named, "--json"))["identical"] is True
+    assert run("evaluate", served, "--export", tmp_path / "evidence").exit_code == 2
+
+
+def test_a_hold_is_not_overridden_unless_the_policy_lets_somebody(run: Run, docs: Path, tmp_path: Path) -> None:
+    served = judge_one_label(run, docs, tmp_path)
+    verdict = read(run("evaluate", served, "--json"))["verdict"]
+    refused = run("promote", served, "--override", "--who", "ann", "--reason", "I looked at it", "--json")
+    assert refused.exit_code == {"HOLD": 3, "REJECT": 4}[verdict]
+    assert read(refused)["error"]["code"] == "promotion_refused"
+    assert read(run("status", "--json"))["unproven"] is True
+
+
+def test_the_history_tells_who_moved_what_when_and_why(run: Run, docs: Path) -> None:
+    assert read(run("history", "--json")) == {"history": []}
+    assert run("history").stdout == "Nothing was ever promoted.\n"
+    first = read(run("ingest", docs, "--json"))["release"]
+    (docs / "saw.md").write_text("# Band saw\n\n## Blade\n\nThe blade of the band saw is 99 millimetres wide.\n")
+    second = read(run("ingest", "--json"))["release"]
+    run("rollback", "--who", "ann", "--reason", "a bad edit")
+    back, then, before = read(run("history", "--json"))["history"]
+    assert (back["kind"], back["release"], back["previous"]) == ("rollback", first, second)
+    assert (back["who"], back["reason"], back["at"][:2]) == ("ann", "a bad edit", "20")
+    assert (then["release"], then["previous"], then["kind"], then["unproven"]) == (second, first, "promote", True)
+    assert (before["release"], before["previous"], before["evaluation"]) == (first, None, None)
+    assert (before["overridden"], before["approved_by"]) == ([], None)
+    assert f"rolled back to {first} instead of {second}, by ann" in run("history").stdout
+
+
+def test_only_a_proven_release_can_be_made_the_anchor(run: Run, docs: Path) -> None:
+    assert read(run("anchor", "--json")) == {"anchor": None, "history": []}
+    release = read(run("ingest", docs, "--json"))["release"]
+    assert read(run("status", "--json"))["anchor"] is None
+    refused = run("anchor", release, "--who", "ann", "--reason", "the new handbook")
+    assert refused.exit_code == 2
+    assert f"{release} cannot be the anchor: it was never judged." in refused.stderr
+    assert read(run("anchor", "--json"))["anchor"] is None
+
+
+def test_the_anchor_is_shown_with_its_history(run: Run, docs: Path) -> None:
+    release = read(run("ingest", docs, "--json"))["release"]
+    open_workbench("default").evaluations.record(
+        "default", Evaluation("sha256-1", release, None, "g-1", "PROMOTE", 40, ())
+    )
+    assert "--reason TEXT" in run("anchor", release).stderr
+    for reason in ("a new start", "and again"):
+        assert read(run("anchor", release, "--who", "ann", "--reason", reason, "--json"))["anchor"] == release
+    shown = run("anchor").stdout.splitlines()
+    assert [line.partition(" UTC, by ")[2] for line in shown] == ["ann: and again", "ann: a new start"]
+    assert read(run("status", "--json"))["anchor"] == release
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status", "--json"], ["rollback"], ["history"], ["anchor"]])
 def test_quick_commands_import_neither_torch_nor_prefect(words: list[str]) -> None:
     code = (
         "import sys; from flows.cli import ratchet; ratchet(sys.argv[1:], standalone_mode=False)\n"

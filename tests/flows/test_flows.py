@@ -117,10 +117,14 @@ async def test_a_verdict_is_shown_in_the_ui_and_a_refused_release_stays_refused(
     judged = await evaluate_release(EvaluateRequest(release=served))
     assert judged.verdict in {"HOLD", "REJECT"}
     async with get_client() as client:
-        shown = await client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["default-evaluation"]))
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_="default-evaluation"))
         )
-    assert any(str(one.data).startswith(f"# {judged.verdict}: {judged.release}") for one in shown)
+    shown = {one.key: str(one.data) for one in found if judged.release in str(one.description)}
+    assert shown["default-evaluation"].startswith(f"# {judged.verdict}: {judged.release}")
+    rows = json.loads(shown["default-evaluation-gates"])
+    assert {row["gate"] for row in rows} == {gate.name for gate in judged.gates}
+    assert f"file://{bench.artifacts.path(judged.id)}/report.html" in shown["default-evaluation-page"]
     with pytest.raises(PromotionRefused, match=f"judged {judged.verdict}"):
         await promote_release(PromoteRequest(release=served))
 

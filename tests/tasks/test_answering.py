@@ -112,8 +112,11 @@ def test_a_kill_loses_only_the_portion_being_written(bench: AnsweringBench) -> N
 def test_another_model_or_limit_is_asked_anew(bench: AnsweringBench) -> None:
     answer_one(PRESSURE, release(), bench)
     answer_one(PRESSURE, release(limits=Limits(max_new_tokens=20)), bench)
-    model_of(bench).name = "reader-1"
     assert prompts_asked(bench) == 2
+    model_of(bench).name = "reader-2"
+    other = ModelRef(kind="base", base="reader-2", base_digest="sha256-0")
+    answer_one(PRESSURE, release().model_copy(update={"model": other}), bench)
+    assert prompts_asked(bench) == 3
 
 
 def test_no_passages_is_an_abstention_without_asking_the_model(bench: AnsweringBench) -> None:

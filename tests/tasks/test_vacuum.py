@@ -25,6 +25,7 @@ from infra.service.catalog_desk import CatalogDesk
 from tasks.answering import AnsweringBench
 from tasks.core.documents import Hit
 from tasks.core.errors import AssistantBusy, LeaseLost, NotFound
+from tasks.core.policy import Policy
 from tasks.documents import holding_lease, plan, read
 from tasks.releases import ReleaseBench, ReleaseRow, check_snapshot, roll_back, states
 from tasks.snapshots import build, embed
@@ -52,14 +53,17 @@ def grow(world: World, versions: int) -> list[ReleaseRow]:
 
 
 def release_bench(world: World) -> ReleaseBench:
-    def no_models() -> Any:
-        raise AssertionError("a rollback opens no model")
+    def nothing() -> Any:
+        raise AssertionError("a rollback opens no model and asks no process")
 
     class Nothing:
         def judgement(self, assistant: str, release: str) -> None:
             return None
 
-    return ReleaseBench("default", world.releases, Nothing(), world.docs.catalog, world.docs.index, no_models)
+    docs, artifacts = world.docs, FolderArtifacts(world.folder / "artifacts")
+    return ReleaseBench(
+        "default", world.releases, Nothing(), docs.catalog, docs.index, nothing, Policy(), artifacts, nothing
+    )
 
 
 def index_rows(world: World) -> list[tuple[Any, ...]]:

@@ -64,7 +64,11 @@ def _add(connection: Connection, assistant: str, evaluation: Evaluation, seq: in
             baseline=evaluation.baseline,
             golden_set=evaluation.golden_set,
             verdict=evaluation.verdict,
-            summary={"questions": evaluation.questions, "gates": [asdict(gate) for gate in evaluation.gates]},
+            summary={
+                "questions": evaluation.questions,
+                "gates": [asdict(gate) for gate in evaluation.gates],
+                "policy": evaluation.policy,
+            },
             created_at=now(),
         )
     )
@@ -79,4 +83,5 @@ def _evaluation(row: RowMapping) -> Evaluation:
         verdict=row["verdict"],
         questions=row["summary"]["questions"],
         gates=tuple(Gate(**gate) for gate in row["summary"]["gates"]),
+        policy=row["summary"].get("policy", ""),
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
 from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 
 from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.anchors import set_first_anchor
 from infra.adapters.catalog.database import now, reading
 from tasks.core.errors import NotFound
+from tasks.core.pace import Blessing
 from tasks.core.promotion import Promotion, Standing
 from tasks.core.releases import ReleaseManifest
 from tasks.releases import ReleaseRow
@@ -79,11 +84,17 @@ class CatalogReleases:
         unproven: bool,
         who: str,
         reason: str,
+        newest: int | None = None,
+        overridden: Sequence[str] = (),
+        approved_by: str | None = None,
+        rehearsal: Blessing | None = None,
     ) -> Promotion | None:
         pointer = t.assistants.c.current_release
         seen = pointer.is_(None) if expected is None else pointer == expected
         with self._engine.begin() as connection:
             if _is_reclaimed(connection, assistant, release):
+                return None
+            if newest is not None and _newest(connection, assistant) != newest:
                 return None
             moved = connection.execute(
                 update(t.assistants).where(t.assistants.c.name == assistant, seen).values(current_release=release)
@@ -100,8 +111,13 @@ class CatalogReleases:
                 "who": who,
                 "reason": reason,
                 "at": now(),
+                "overridden": list(overridden),
+                "approved_by": approved_by,
+                "rehearsal": asdict(rehearsal) if rehearsal else None,
             }
             added = connection.execute(insert(t.promotions).values(**values).returning(t.promotions))
+            if kind == "promote" and not unproven:
+                set_first_anchor(connection, assistant, release, who, "the first release that proved itself")
             return _promotion(added.mappings().one())
 
 
@@ -121,6 +137,12 @@ def _is_reclaimed(connection: Connection, assistant: str, release: str) -> bool:
     s = t.snapshots.c
     state = select(s.state).where(s.assistant == assistant, s.number == found.manifest.snapshot.number)
     return connection.scalar(state) == "reclaimed"
+
+
+def _newest(connection: Connection, assistant: str) -> int:
+    """Seq of the newest row of the history; 0 when there is none."""
+    newest = select(func.coalesce(func.max(t.promotions.c.seq), 0)).where(t.promotions.c.assistant == assistant)
+    return connection.scalar(newest) or 0
 
 
 def _find(connection: Connection, assistant: str, release: str) -> ReleaseRow | None:
@@ -144,4 +166,7 @@ def _promotion(row: RowMapping) -> Promotion:
         who=row["who"],
         reason=row["reason"],
         at=row["at"],
+        overridden=tuple(row["overridden"]),
+        approved_by=row["approved_by"],
+        rehearsal=Blessing(**row["rehearsal"]) if row["rehearsal"] else None,
     )

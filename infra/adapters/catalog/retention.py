@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.anchors import newest_anchor
 from infra.adapters.catalog.database import now, reading
 from infra.adapters.catalog.leases import check_lease
 from tasks.core.document_catalog import Lease
@@ -89,7 +90,7 @@ class CatalogRetention:
         s = t.snapshots.c
         with self._engine.begin() as connection:
             check_lease(connection, lease)
-            _check_current_is_kept(connection, assistant, keep)
+            _check_kept(connection, assistant, keep)
             others = (s.assistant == assistant, s.state == "published", s.number.not_in(keep))
             connection.execute(update(t.snapshots).where(*others).values(state="reclaimed", reclaimed_at=now()))
             documents, chunks = (
@@ -123,21 +124,20 @@ def _measured(connection: Connection, referred: Select[tuple[str]]) -> UnusedVec
     return UnusedVectors(int(count), int(size_bytes))
 
 
-def _check_current_is_kept(connection: Connection, assistant: str, keep: Sequence[int]) -> None:
-    """Against a promotion or rollback since it was decided what stays: both lock the assistant's row."""
+def _check_kept(connection: Connection, assistant: str, keep: Sequence[int]) -> None:
+    """Against a promotion, a rollback or a new anchor since it was decided what stays: all lock the assistant's row."""
     pointer = select(t.assistants.c.current_release).where(t.assistants.c.name == assistant).with_for_update()
-    current = connection.scalar(pointer)
-    query = select(t.releases.c.manifest).where(t.releases.c.assistant == assistant, t.releases.c.id == current)
-    manifest = connection.scalar(query)
-    if manifest is None:
-        return
-    number = ReleaseManifest.model_validate(manifest).snapshot.number
-    if number not in keep:
-        raise AssistantBusy(
-            f"Release {current} became current while vacuum decided what to keep, and it answers from snapshot "
-            f"{number}. Nothing was deleted; run again.",
-            release=current,
-        )
+    needed = {"current": connection.scalar(pointer), "the anchor": newest_anchor(connection, assistant)}
+    for role, release in needed.items():
+        query = select(t.releases.c.manifest).where(t.releases.c.assistant == assistant, t.releases.c.id == release)
+        manifest = connection.scalar(query)
+        number = ReleaseManifest.model_validate(manifest).snapshot.number if manifest else None
+        if number is not None and number not in keep:
+            raise AssistantBusy(
+                f"Release {release} became {role} while vacuum decided what to keep, and it answers from snapshot "
+                f"{number}. Nothing was deleted; run again.",
+                release=release,
+            )
 
 
 def _check_nobody_else_ingests(connection: Connection, lease: Lease) -> None:

@@ -241,6 +241,20 @@ promotions = Table(  # append-only
     Column("who", String(160), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", String(32), nullable=False),
+    Column("overridden", JSON, nullable=False, server_default="[]"),  # gates whose doubt a person accepted
+    Column("approved_by", String(160)),  # who decided in the Prefect UI
+    Column("rehearsal", JSON),  # where and how it answered before it became current
+)
+
+anchors = Table(  # append-only; the newest row counts
+    "anchors",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("assistant", String(63), nullable=False, index=True),
+    Column("release", String(32), nullable=False),
+    Column("who", String(160), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", String(32), nullable=False),
 )
 
 probes = Table(  # what a release found when it was registered: asked again after later publishes and vacuums
@@ -262,4 +276,27 @@ completions = Table(  # greedy completions by (model fingerprint, prompt, limit)
     Column("text", Text, nullable=False),
     Column("prompt_tokens", Integer, nullable=False),
     Column("completion_tokens", Integer, nullable=False),
+)
+
+judgements = Table(  # what a judge said, by (judge, what it was shown): paid for once
+    "judgements",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("scores", JSON, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+)
+
+human_judgements = Table(  # what people said of answers: a judge is held to it
+    "human_judgements",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),  # `j-` + hash of metric, question, answer and contexts
+    Column("metric", String(32), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("ideal", Text, nullable=False),
+    Column("contexts", JSON, nullable=False),  # passages as shown, in order
+    Column("value", Float, nullable=False),  # 0 to 1
+    Column("who", String(160)),
+    Column("created_at", String(32), nullable=False),
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Drawn = NDArray[np.uint16]
+    Drawn = NDArray[np.uint8] | NDArray[np.uint16]
 
 GRID = 65_536
 ONE = 4_096  # the weight 1, as an integer
@@ -38,11 +38,12 @@ def on_grid(values: Floats) -> Floats:
     return np.round(values * GRID) / GRID
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def times_drawn(how: Resampling, pages: int) -> Drawn:
     """(resamples, pages): how often each page was drawn when as many were drawn as there are, with repeats.
 
-    Kept, because every metric draws the same ones.
+    Kept, because every metric draws the same ones. (More than 255 times the same one of at least 256: one chance in
+    10^500.)
     """
     stream = np.random.PCG64(how.seed)
     return np.concatenate([_counted(stream, rows, pages) for rows in _blocks(how.resamples, pages)])
@@ -51,10 +52,10 @@ def times_drawn(how: Resampling, pages: int) -> Drawn:
 def _counted(stream: np.random.PCG64, rows: int, pages: int) -> Drawn:
     drawn = (_raw(stream, rows * pages, "<u4").astype(np.uint64) * np.uint64(pages)) >> np.uint64(32)
     cells = drawn.astype(np.int64) + np.repeat(np.arange(rows, dtype=np.int64) * pages, pages)
-    return np.bincount(cells, minlength=rows * pages).astype(np.uint16).reshape(rows, pages)
+    return np.bincount(cells, minlength=rows * pages).astype(np.uint8).reshape(rows, pages)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def page_weights(how: Resampling, pages: int) -> Drawn:
     """(resamples, pages + 1): exponential weights in units of 1/4096, one column for each page and one for one more.
 

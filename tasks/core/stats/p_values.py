@@ -14,7 +14,7 @@ from tasks.core.stats.draws import on_grid
 from tasks.core.stats.pages import Pages, pages_of
 
 if TYPE_CHECKING:
-    from tasks.core.stats.draws import Resampling
+    from tasks.core.stats.draws import Floats, Resampling
 
 
 def p_worse(differences: Sequence[float], clusters: Sequence[int], *, margin: float, how: Resampling) -> float:
@@ -22,7 +22,7 @@ def p_worse(differences: Sequence[float], clusters: Sequence[int], *, margin: fl
 
     Small means surely worse than -margin. The score test on the effective number of questions (Tango 1998) holds where
     answers hardly differ, the bootstrap-t over pages where they differ in shape, and 1/2 to the power of the pages is
-    what turning signs by page can reach at best: 4 pages prove nothing at 5 %, however many questions they hold.
+    the least that turning signs by page can reach: 4 pages prove nothing at 5 %, however many questions they hold.
     """
     pages = pages_of(differences, clusters)
     if pages.count < 2:
@@ -33,7 +33,7 @@ def p_worse(differences: Sequence[float], clusters: Sequence[int], *, margin: fl
     return float(max(by_score, (1 + as_low) / (1 + how.resamples), 0.5**pages.count))
 
 
-def _score_test(x: np.ndarray[tuple[int, ...], np.dtype[np.float64]], pages: Pages, margin: float) -> float:
+def _score_test(x: Floats, pages: Pages, margin: float) -> float:
     weight = 1 / float(pages.design_effects[0])
     gains, losses = float(x[x > 0].sum()) * weight, float(-x[x < 0].sum()) * weight
     return 1 - NormalDist().cdf(tango(losses, gains, x.size * weight, margin))

@@ -2,16 +2,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.evaluations import CatalogEvaluations
 from infra.adapters.catalog.migrate import migrate
+from infra.adapters.catalog.tables import evaluations
 from tasks.core.errors import NotFound
 from tasks.core.gate import Gate
 from tasks.evaluation import Evaluation
 
 GATES = (Gate("intact", "pass", "Whole."), Gate("no-harm-correct", "undecided", "Too few.", -0.02, -0.12, 40))
-FIRST = Evaluation("sha256-1", "r-1", None, "g-1", "HOLD", 40, GATES)
+FIRST = Evaluation("sha256-1", "r-1", None, "g-1", "HOLD", 40, GATES, "p-1")
 
 
 @pytest.fixture
@@ -57,3 +59,14 @@ def test_promotion_sees_the_verdict_and_the_reasons_of_what_did_not_pass(log: Ca
     assert found is not None
     assert (found.id, found.verdict, found.baseline, found.golden_set) == ("sha256-1", "HOLD", None, "g-1")
     assert found.reasons == ("Too few.",)
+    assert (found.doubts, found.policy) == (("no-harm-correct",), "p-1")
+
+
+def test_a_verdict_of_a_time_before_policies_were_recorded_is_read_and_names_none(tmp_path: Path) -> None:
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    migrate(engine)
+    log = CatalogEvaluations(engine)
+    log.record("default", FIRST)
+    with engine.begin() as connection:
+        connection.execute(update(evaluations).values(summary={"questions": 40, "gates": []}))
+    assert log.latest("default", "r-1") == replace(FIRST, gates=(), policy="")

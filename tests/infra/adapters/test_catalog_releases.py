@@ -6,13 +6,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from infra.adapters.catalog import migrate as migration
+from infra.adapters.catalog.anchors import CatalogAnchors
 from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.migrate import CatalogFromNewerVersion, migrate
 from infra.adapters.catalog.releases import CatalogReleases
 from infra.adapters.catalog.tables import metadata
 from tasks.core.errors import NotFound
+from tasks.core.pace import Blessing
 from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings, SnapshotRef
 
 
@@ -91,6 +94,56 @@ def test_of_many_promotions_at_once_one_wins_and_one_row_is_written(engine: Engi
     assert sum(won) == 1
     assert len(catalog.history("default")) == 2
     assert catalog.standing("default").release == others[won.index(True)]
+
+
+def test_a_promotion_decided_before_something_else_happened_does_not_move_the_pointer(engine: Engine) -> None:
+    """One was replaced and came back: the pointer says nothing of that, the history does."""
+    catalog = CatalogReleases(engine)
+    one, two = (catalog.register(manifest(n), "x").id for n in (1, 2))
+    move(catalog, one, expected=None)
+    [seen] = catalog.history("default")
+    move(catalog, two, expected=one)
+    move(catalog, one, expected=two, kind="rollback")
+    late = {"expected": one, "kind": "promote", "evaluation": None, "unproven": False, "who": "ann", "reason": "why"}
+    assert catalog.move_pointer("default", two, newest=seen.seq, **late) is None  # type: ignore[arg-type]
+    assert catalog.standing("default").release == one
+    assert catalog.move_pointer("default", two, newest=catalog.history("default")[-1].seq, **late)  # type: ignore[arg-type]
+
+
+def test_the_history_keeps_what_was_accepted_who_approved_and_how_it_answered(engine: Engine) -> None:
+    catalog = CatalogReleases(engine)
+    one = catalog.register(manifest(), "x").id
+    blessing = Blessing("http://here, http://there", 8, 7, 3.25, warmed=True)
+    made = catalog.move_pointer(
+        "default",
+        one,
+        expected=None,
+        kind="promote",
+        evaluation="e-1",
+        unproven=False,
+        who="ann",
+        reason="why",
+        newest=0,
+        overridden=("no-harm-correct", "fresh"),
+        approved_by="eve",
+        rehearsal=blessing,
+    )
+    assert made is not None
+    assert (made.overridden, made.approved_by, made.rehearsal) == (("no-harm-correct", "fresh"), "eve", blessing)
+    assert catalog.history("default") == [made]
+
+
+@pytest.mark.parametrize("table", ["promotions", "anchors"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET who = 'nobody'", "DELETE FROM {}"])
+def test_nobody_changes_what_the_history_says(engine: Engine, table: str, change: str) -> None:
+    catalog = CatalogReleases(engine)
+    one = catalog.register(manifest(), "x").id
+    move(catalog, one, expected=None)
+    kept = (catalog.history("default"), CatalogAnchors(engine).anchorings("default"))
+    with pytest.raises(IntegrityError, match=f"{table} is append-only"), engine.begin() as connection:
+        connection.exec_driver_sql(change.format(table))
+    assert (catalog.history("default"), CatalogAnchors(engine).anchorings("default")) == kept
+    assert all(kept)
 
 
 def test_the_release_id_is_the_hash_of_the_whole_manifest() -> None:

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+from chat_fakes import MemoryCompletions
 from document_fakes import MemorySource, ingest, new_bench, new_catalog
 from retrieval_fakes import over
 from service_fakes import running, wait_until
@@ -27,14 +29,17 @@ http = httpx.Client()  # one for all: making one costs more than asking
 MODEL = ModelRef(kind="base", base="first-sentence", base_digest="sha256-0")
 
 
+@dataclass
 class FirstSentence:
-    """A model that repeats the last line of the first passage."""
+    """A model that repeats the last line of the first passage, and counts how often it was asked."""
 
-    fingerprint = "first-sentence"
+    fingerprint: str = "first-sentence"
+    asked: int = 0
 
     def complete(
         self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, progress: Progress | None = None
     ) -> list[Completion]:
+        self.asked += len(prompts)
         return [Completion(self._says(prompt), self.count_tokens(prompt), max_new_tokens - 1) for prompt in prompts]
 
     def stream(self, prompt: Sequence[Message], *, max_new_tokens: int) -> Iterator[str]:
@@ -47,12 +52,15 @@ class FirstSentence:
         return prompt[-1].content.split("\n\n")[0].splitlines()[-1] + " [1]"
 
 
+@dataclass
 class OneModel:
+    model: FirstSentence = field(default_factory=FirstSentence)
+
     def base(self) -> ModelRef:
         return MODEL
 
     def open(self, model: ModelRef) -> ChatModel:
-        return FirstSentence()
+        return self.model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,9 +114,9 @@ def move(engine: Engine, release: str, expected: str | None, *, unproven: bool =
     assert moved is not None
 
 
-def ask(address: str, model: str = "default") -> tuple[str, str, int]:
+def ask(address: str, model: str = "default", **headers: str) -> tuple[str, str, int]:
     body = {"model": model, "messages": [{"role": "user", "content": "At how many bar does the Halden run?"}]}
-    answer = http.post(f"{address}/v1/chat/completions", json=body).json()
+    answer = http.post(f"{address}/v1/chat/completions", json=body, headers=headers).json()
     ratchet = answer["ratchet"]
     assert [c["document"] for c in ratchet["citations"]] == ["halden.md"]
     return answer["choices"][0]["message"]["content"], ratchet["release"], ratchet["snapshot"]
@@ -179,6 +187,22 @@ def test_answers_while_the_pointer_moves_come_each_from_one_release(
         ("The Halden runs at 48 bar when it is warm. [1]", second, 2),
     }
     assert len(answers) == 2
+
+
+@pytest.mark.parametrize("said", ["no-cache", "max-age=0, No-Cache"])
+def test_no_cache_asks_the_model_anew_and_keeps_nothing(
+    engine: Engine, tmp_path: Path, two_releases: tuple[str, str], said: str
+) -> None:
+    chat, completions = OneModel(), MemoryCompletions()
+    desk = CatalogDesk(engine, AnsweringBench(over(new_bench(tmp_path, engine=engine)), chat, completions))
+    release = f"default@{two_releases[0]}"
+    with running(create_app(desk)) as address:
+        answer = ask(address, release, **{"Cache-Control": said})
+        assert (chat.model.asked, completions.held) == (1, {})
+        assert ask(address, release) == ask(address, release) == answer
+        assert chat.model.asked == 1 + 1
+        assert ask(address, release, **{"Cache-Control": said}) == answer
+        assert chat.model.asked == 1 + 1 + 1
 
 
 def test_search_reads_the_releases_own_snapshot(desk: CatalogDesk, two_releases: tuple[str, str]) -> None:

@@ -9,7 +9,8 @@ from tasks.core.stats.bounds import LOST_OF_A_PAGE, unseen_share
 from tasks.core.stats.estimates import Estimate
 
 POWER = 0.8
-_MORE_DIFFERING = 2  # questions that are assumed to differ besides those seen, for what few questions did not show
+_PLANNED = 0.85  # because spread and correlation are known from few questions: 80 % are reached with it
+_MORE_DIFFERING = 4  # questions that are assumed to differ besides those seen, for the same reason
 
 
 def least_questions(margin: float, *, alpha: float) -> int:
@@ -37,9 +38,9 @@ def questions_needed(estimate: Estimate, distance: float, *, alpha: float) -> in
 
 
 def _decide(n: int, seen: Estimate, distance: float, alpha: float) -> bool:
-    """Whether that many keep the bounds within `distance` four times in five."""
+    """Whether that many keep the bounds within `distance` often enough."""
     inverse = NormalDist().inv_cdf
-    z, power = inverse(1 - alpha), inverse(POWER)
+    z, power = inverse(1 - alpha), inverse(_PLANNED)
     differing = (seen.n * seen.spread**2 + _MORE_DIFFERING) / (seen.n + _MORE_DIFFERING)
     error = sqrt(differing * seen.design_effect / n)
     page = (1 + (seen.large_page - 1) * LOST_OF_A_PAGE) / n  # one page more, as a share of all questions
