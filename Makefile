@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents check format clean
+.PHONY: help setup demo test weaviate bench-documents bench-gates check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,16 @@ weaviate: setup ## find a Weaviate server for development, or build one with Go 
 bench-documents: setup ## re-ingestion side by side with CocoIndex, LangChain and LlamaIndex (makes their environments)
 	.venv/bin/python benchmarks/documents/run.py
 	.venv/bin/python benchmarks/documents/index_speed.py
+
+bench-gates: setup ## error rates of the gates, drift, A/A, seeded faults, verdicts recomputed (runs the demo first)
+	.venv/bin/python benchmarks/gates/arithmetic.py
+	.venv/bin/python benchmarks/gates/same_release.py
+	.venv/bin/python benchmarks/gates/drift.py
+	.venv/bin/python benchmarks/gates/error_rates.py
+	.venv/bin/python benchmarks/gates/recompute.py
+	.venv/bin/ratchet demo
+	.venv/bin/python benchmarks/gates/faults.py $${RATCHET_HOME:-.ratchet}
+	.venv/bin/python benchmarks/gates/answering_speed.py $${RATCHET_HOME:-.ratchet}
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .

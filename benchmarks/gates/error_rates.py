@@ -308,9 +308,9 @@ def _asked_and_given(world: World, times: int = 200) -> tuple[Rate, list[int]]:
         seen = estimate_difference(values.tolist(), world.member.tolist(), alpha=ALPHA, how=HOW)
         if seen.lower > -world.margin or seen.upper < -world.margin:
             continue
-        distance = max(abs(min(0.0, seen.mean) + world.margin), 0.005)  # as tasks/core/gate.py asks
+        distance = world.margin if seen.upper >= 0 else max(abs(seen.mean + world.margin), 0.005)  # as `gate.judge`
         numbers.append(questions_needed(seen, distance, alpha=ALPHA))
-    by_size: dict[int, int] = defaultdict(int)  # in steps of a tenth, rounded up: drawing anew for each takes for ever
+    by_size: dict[int, int] = defaultdict(int)
     for number in numbers:
         by_size[_rounded(number)] += 1
     for n, count in by_size.items():
@@ -320,9 +320,9 @@ def _asked_and_given(world: World, times: int = 200) -> tuple[Rate, list[int]]:
 
 
 def _rounded(number: int) -> int:
-    """Down to two figures and a multiple of five: never more than were asked for by more than rounding."""
+    """Down to two figures, a multiple of five and 4,000 at most, so that not every one is drawn for. Never more."""
     figures = 10 ** max(0, len(str(number)) - 2)
-    return max(5, number // figures * figures // 5 * 5)
+    return max(5, min(4_000, number // figures * figures) // 5 * 5)
 
 
 def _equal_name(world: World) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from flows.demo.narrator import Narrator
 from flows.terminal import ProgressLines, Shown
+from infra.own_policy import own_policy_file
 from infra.settings import Settings, load_settings
 from infra.workbench import Workbench, open_workbench, showing
 from tasks.core.errors import PromotionRefused
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 
+POLICY = Path(__file__).with_name("policy.toml")
 QUESTIONS = (
     "What pressure does the Halden 300 run at?",
     "How many pallets does the north warehouse hold?",
@@ -64,7 +66,8 @@ def run_demo(assistant: str, *, as_json: bool = False) -> Shown:
     """Runs every step; the JSON object holds what each of them found."""
     settings = load_settings()
     use_a_private_prefect(settings)
-    demo = Demo(settings, open_workbench(assistant, settings), Narrator(7, to_stderr=as_json))
+    keep_its_policy(settings, assistant)
+    demo = Demo(settings, open_workbench(assistant), Narrator(7, to_stderr=as_json))
     with showing(ProgressLines()):
         try:
             asyncio.run(_steps(demo))
@@ -81,6 +84,14 @@ def use_a_private_prefect(settings: Settings) -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # refusals are part of the demo
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+
+
+def keep_its_policy(settings: Settings, assistant: str) -> None:
+    """Gives the assistant the demo's policy, unless it has one of its own."""
+    file = own_policy_file(settings.home, assistant)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(POLICY.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 async def _steps(demo: Demo) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from flows.acting import evaluation_text, report_of
 from flows.demo.breakages import with_half_an_adapter
 from flows.demo.handbook_folder import (
     EDITED_LABELS,
@@ -24,6 +23,7 @@ from flows.refresh_assistant import RefreshRequest, refresh_assistant
 from flows.reingest_docs import ReingestRequest, reingest_docs
 from flows.retrain_model import RetrainRequest, retrain_model
 from flows.roll_back import RollBackRequest, roll_back
+from flows.verdicts import acted_on_text, report_of
 from tasks.answering import answer_one
 from tasks.candidates import newest_snapshot
 from tasks.core.candidates import on_snapshot
@@ -40,6 +40,7 @@ LOST_DIRECTORY = "products"
 BROKEN_ADAPTER = "demo: an adapter that lost half its tensors"
 LOST_PAGES = f"demo: the directory {LOST_DIRECTORY}/ is missing"
 WHO = "demo"
+TELLING = ("better-*", "fresh", "no-harm-correct")  # gates that a reader wants to see although they passed
 
 
 async def ingest_the_handbook(demo: Demo) -> None:
@@ -174,7 +175,7 @@ def _tell_release(demo: Demo, row: ReleaseRow) -> dict[str, object]:
     evaluation = demo.bench.evaluations.latest(demo.assistant, row.id)
     if evaluation is not None:
         report = report_of(demo.bench, evaluation)
-        demo.tell.say(evaluation_text(evaluation, report))
+        demo.tell.say(acted_on_text(evaluation, report, TELLING))
         demo.facts["report"] = str(report)
     demo.tell.say(f"{row.id} was promoted: {row.cause}")
     return {"release": row.id, "snapshot": row.manifest.snapshot.manifest_hash, "evaluation": _id_of(evaluation)}

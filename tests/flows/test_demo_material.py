@@ -12,6 +12,11 @@ from flows.demo.handbook_folder import (
     mirror,
     without_directory,
 )
+from flows.demo.run import keep_its_policy
+from infra.own_policy import own_policy_file, with_own_policy
+from infra.settings import Settings
+from tasks.core.policy import Policy
+from tasks.core.stats import least_questions
 
 ROWS = [json.loads(line) for line in LABELS.read_text().splitlines()]
 EDITED = [json.loads(line) for line in EDITED_LABELS.read_text().splitlines()]
@@ -39,6 +44,25 @@ def test_the_golden_set_is_reserved_by_page() -> None:
     others = {page for row in ROWS if row.get("split") != "golden" for page in row["documents"]}
     assert sum(row.get("split") == "golden" for row in ROWS) >= 100
     assert golden & others == set()
+
+
+def test_its_golden_pages_are_enough_for_every_margin_of_its_policy(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    keep_its_policy(settings, "demo")
+    policy = with_own_policy(settings, "demo").policy
+    edited = {page for row in EDITED for page in row["documents"]}
+    pages = {page for row in ROWS if row.get("split") == "golden" for page in row["documents"]} - edited
+    for margin in (*policy.margins.values(), *policy.drift_budget.values()):
+        assert least_questions(margin, alpha=policy.alpha) <= len(pages)
+    assert policy.margins.keys() == Policy().margins.keys()
+
+
+def test_a_policy_that_a_person_wrote_for_the_demo_stays(tmp_path: Path) -> None:
+    file = own_policy_file(tmp_path, "demo")
+    file.parent.mkdir()
+    file.write_text("[policy]\nseed = 7\n")
+    keep_its_policy(Settings(home=tmp_path), "demo")
+    assert file.read_text() == "[policy]\nseed = 7\n"
 
 
 def test_every_label_is_about_a_page_that_ships() -> None:
