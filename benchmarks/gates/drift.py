@@ -100,7 +100,7 @@ def _chain(questions: int, anchored: bool, seed: int) -> Chain:
 
     def answering(quality: float) -> Any:
         right = (order < quality) ^ (rng.random(questions) < NOISE)
-        return sheet(f"r-{100 * quality:.0f}", labels, right.astype(float).tolist())
+        return sheet(f"r-{100 * quality:.0f}", labels, correct=right.astype(float).tolist())
 
     anchor = current = answering(START)
     quality, promoted, first = START, 0, None

@@ -110,7 +110,7 @@ class JudgePolicy(_Part):
 
 
 class Policy(_Part):
-    """The defaults are what a small model and golden questions on about thirty pages can be held to, with nobody watching.
+    """The defaults are what a small model and golden questions on thirty pages can be held to, with nobody watching.
 
     A margin that the questions cannot decide holds every release: 10 points take 29 pages, 5 take 59, 20 take 14.
     """

@@ -20,7 +20,7 @@ LABELS = golden_labels(600)
 PRICED = QUICK.model_copy(
     update={
         "pace": QUICK.pace.model_copy(
-            update={"usd_per_million_prompt_tokens": 0.25, "usd_per_million_completion_tokens": 2.5}
+            update={"usd_per_million_prompt_tokens": 0.025, "usd_per_million_completion_tokens": 0.25}
         )
     }
 )
@@ -46,6 +46,7 @@ def test_saving_surely_more_than_a_tenth_of_all_tokens_passes() -> None:
     saved = 1 - sum(720 + n % 3 for n in range(60)) / (60 * 1020)
     assert (gate.name, gate.outcome, gate.value, gate.n) == ("cheaper", "pass", round(saved, 6), 60)
     assert saved - 0.04 < (gate.bound or 0) < saved
+    assert gate.bound == round(gate.bound or 0, 6) != round(gate.bound or 0, 5)
     assert gate.reason == f"29.3 % of tokens saved, at least {100 * (gate.bound or 0):.1f} %; 10 % is worth having."
 
 
@@ -58,6 +59,7 @@ def test_saving_a_tenth_and_no_more_is_not_sure() -> None:
 def test_a_saving_that_hangs_on_few_questions_says_how_many_would_decide() -> None:
     gate = cheaper(lambda n: (0 if n < 9 else 1000, 20))
     assert gate.outcome == "undecided"
+    assert gate.value == round(1 - (9 * 20 + 51 * 1020) / (60 * 1020), 6)
     assert (gate.value or 0) > 0.10 > (gate.bound or 1)
     [needed] = re.findall(r"About ([\d,]+) questions would decide it\.", gate.reason)
     assert 60 < int(needed.replace(",", "")) < 1_000
