@@ -76,6 +76,23 @@ def _tokens(report: IngestReport) -> str:
     return f"{count}, ${report.cost_usd:,.4f}" if report.cost_usd else count
 
 
+async def show_collection(assistant: str) -> Shown:
+    """What the places that are set gave, and who was told."""
+    from flows.collect_labels import CollectRequest, collect_labels
+
+    report = await run(collect_labels, CollectRequest(assistant=assistant))
+    lines = [
+        *(
+            f"{one.name}: {one.accepted:,} accepted, {one.pending:,} pending, {one.duplicates:,} duplicates, "
+            f"{one.errors:,} refused"
+            for one in report.files
+        ),
+        f"{report.counts.new:,} new of the {report.counts.threshold:,} that start a training",
+        *(f"told: {notice.key}" for notice in report.told),
+    ]
+    return Shown(report.as_json(), "\n".join(lines))
+
+
 async def show_training(assistant: str, method: str, force: bool) -> Shown:
     """Trains and registers the candidate; judging and promoting it are commands of their own."""
     from flows.retrain_model import RetrainRequest, retrain_model
@@ -88,7 +105,7 @@ async def show_training(assistant: str, method: str, force: bool) -> Shown:
         return Shown(report.as_json(), f"Nothing was trained. {report.decision.reason}")
     made = report.training
     text = (
-        f"{report.decision.reason}\n"
+        f"{report.decision.reason} {report.choice.reason if report.choice else ''}\n"
         f"model    {made.model.id}, {made.examples:,} examples, {made.seconds:.0f} s\n"
         f"release  {report.release.id}. Judge it: ratchet evaluate"
     )

@@ -108,32 +108,35 @@ def search(assistant: str, text: str, k: int | None, documents: tuple[str, ...],
 
 @ratchet.group()
 def labels() -> None:
-    """Import, count and review labels."""
+    """Import, count, review and export labels."""
 
 
 @assistant_command("import", labels)
-@click.argument("file", type=click.Path(path_type=Path))
-def labels_import(assistant: str, file: Path) -> Shown:
-    """Import labels from FILE, one JSON object a line; a bad line does not cost the others."""
-    from flows.reading import show_label_import
+@click.argument("place", metavar="FILE")
+def labels_import(assistant: str, place: str) -> Shown:
+    """Import labels from FILE, a folder or s3://bucket/key, one JSON object a line.
 
-    return show_label_import(open_bench(assistant), file)
+    A bad line does not cost the others.
+    """
+    from flows.label_commands import show_label_import
+
+    return show_label_import(open_bench(assistant), place)
 
 
 @assistant_command("status", labels)
 def labels_status(assistant: str) -> Shown:
     """Counts by state and split, and how many are missing to the next training."""
-    from flows.reading import show_label_status
+    from flows.label_commands import show_label_status
 
     return show_label_status(open_bench(assistant))
 
 
 @assistant_command("review", labels)
-@click.option("--accept", multiple=True, metavar="ID", help="Accept a pending label.")
-@click.option("--reject", multiple=True, metavar="ID", help="Reject a pending label.")
+@click.option("--accept", multiple=True, metavar="ID", help="Accept a pending label, preference or rating.")
+@click.option("--reject", multiple=True, metavar="ID", help="Reject one.")
 def labels_review(assistant: str, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
-    """List pending labels with the reason each waits, or decide on some."""
-    from flows.reading import show_label_review
+    """List what is pending with the reason each waits, or decide on some."""
+    from flows.label_commands import show_label_review
 
     return show_label_review(open_bench(assistant), accept, reject)
 
@@ -160,14 +163,81 @@ def judge_status(assistant: str) -> Shown:
     return show_judge_status(open_bench(assistant))
 
 
+@assistant_command("collect", labels)
+def labels_collect(assistant: str) -> Shown:
+    """Import from the places that are set (RATCHET_LABEL_SOURCES), and tell Prefect when enough have arrived."""
+    from flows.acting import show_collection
+
+    return asyncio.run(show_collection(assistant))
+
+
+@assistant_command("export", labels)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--dataset", metavar="HASH", help="The rows with this hash, or its beginning.")
+@click.option("--model", metavar="MODEL", help="The rows that this model was trained on.")
+def labels_export(assistant: str, file: Path, dataset: str | None, model: str | None) -> Shown:
+    """Write exactly the rows that a model was trained on to FILE; their SHA-256 is the dataset's hash."""
+    from flows.model_commands import show_export
+
+    return show_export(open_bench(assistant), file, dataset, model)
+
+
+@assistant_command("models")
+def models(assistant: str) -> Shown:
+    """Every model: base, adapters, hosted; which releases use it, and what it was trained on."""
+    from flows.model_commands import show_models
+
+    return show_models(open_bench(assistant))
+
+
 @assistant_command("train")
-@click.option("--method", type=click.Choice(["lora"]), default="lora", show_default=True)
-@click.option("--force", is_flag=True, help="Train even below the threshold.")
+@click.option("--method", type=click.Choice(["lora", "openai", "auto"]), default="lora", show_default=True)
+@click.option("--force", is_flag=True, help="Train below the threshold; also pay again for a hosted job that failed.")
 def train(assistant: str, method: str, force: bool) -> Shown:
     """Train on the accepted labels and register the candidate release."""
     from flows.acting import show_training
 
     return asyncio.run(show_training(assistant, method, force))
+
+
+@ratchet.group()
+def hosted() -> None:
+    """See, cancel and clean up training at a vendor."""
+
+
+@assistant_command("jobs", hosted)
+def hosted_jobs(assistant: str) -> Shown:
+    """Every fine-tuning job, what it costs, and which hosted models stop soon."""
+    from flows.hosted_jobs import show_hosted_jobs
+
+    return show_hosted_jobs(open_bench(assistant))
+
+
+@assistant_command("cancel", hosted)
+@click.argument("intent")
+def hosted_cancel(assistant: str, intent: str) -> Shown:
+    """End the job of INTENT, at the vendor too."""
+    from flows.hosted_jobs import show_hosted_cancel
+
+    return show_hosted_cancel(open_bench(assistant), intent)
+
+
+@assistant_command("delete-files", hosted)
+@click.argument("intent")
+def hosted_delete_files(assistant: str, intent: str) -> Shown:
+    """Delete the uploaded files of the ended job of INTENT."""
+    from flows.hosted_jobs import show_deleted_files
+
+    return show_deleted_files(open_bench(assistant), intent)
+
+
+@assistant_command("save-answers", hosted)
+@click.option("--release", metavar="ID", help="Default: the one being served.")
+def hosted_save_answers(assistant: str, release: str | None) -> Shown:
+    """Keep what a hosted release answers to the golden questions, before its model stops."""
+    from flows.hosted_jobs import show_saved_answers
+
+    return show_saved_answers(open_bench(assistant), release)
 
 
 @assistant_command("evaluate")

@@ -1,13 +1,12 @@
-"""The commands that need no flow: what stands where, answers, passages, labels."""
+"""The commands that need no flow: what stands where, answers, passages."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from flows.terminal import FAILED, Shown, minute, table
+from flows.terminal import Shown, minute, table
 
 if TYPE_CHECKING:
     from infra.workbench import Workbench
@@ -215,52 +214,6 @@ def _with_pattern(manifest: ReleaseManifest, pattern: str) -> ReleaseManifest:
     if pattern not in get_args(Pattern):
         raise UsageError(f"There is no pattern {pattern!r}; there are {', '.join(get_args(Pattern))}.")
     return manifest.model_copy(update={"pattern": pattern})
-
-
-def show_label_import(bench: Workbench, file: Path) -> Shown:
-    """What an import did, line by line where a line was refused."""
-    from tasks.labels import import_labels
-
-    report = import_labels(bench.labels, file)
-    counts = report.counts
-    lines = [
-        f"{report.accepted:,} accepted, {report.pending:,} pending, {report.duplicates:,} duplicates, "
-        f"{len(report.errors):,} refused",
-        *(f"  line {error.line}: {error.reason}" for error in report.errors),
-        f"golden {counts.golden:,}, validation {counts.validation:,}, train {counts.train:,}; "
-        f"{counts.new:,} new of the {counts.threshold:,} that start a training",
-    ]
-    if report.pending:
-        lines.append("See what waits for a decision: ratchet labels review")
-    nothing_usable = bool(report.errors) and not (report.accepted or report.pending or report.duplicates)
-    return Shown(report.as_json(), "\n".join(lines), FAILED if nothing_usable else 0)
-
-
-def show_label_status(bench: Workbench) -> Shown:
-    """Counts by state and split."""
-    from dataclasses import asdict
-
-    from tasks.labels import label_status
-
-    counts = asdict(label_status(bench.labels))
-    return Shown(counts, "\n".join(f"{name:<11} {count:,}" for name, count in counts.items()))
-
-
-def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
-    """Decides on some, then lists what is still pending."""
-    from tasks.labels import accept_label, labels_to_review, reject_label
-
-    for label in accept:
-        accept_label(bench.labels, label)
-    for label in reject:
-        reject_label(bench.labels, label, "rejected in review")
-    pending = labels_to_review(bench.labels)
-    data = [
-        {"id": x.id, "question": x.question, "answer": x.answer, "documents": list(x.documents), "reason": x.reason}
-        for x in pending
-    ]
-    lines = [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" for x in pending]
-    return Shown({"pending": data}, "\n".join(lines) or "Nothing is waiting for review.")
 
 
 def _context(passage: Passage) -> dict[str, Any]:

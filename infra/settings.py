@@ -91,6 +91,48 @@ class Settings(BaseSettings):
     )
 
     retrain_threshold: int = Field(default=100, ge=1, description="New accepted training labels that start a training")
+    hosted_base_model: str | None = Field(
+        default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"
+    )
+    hosted_base_url: str | None = Field(default=None, description="Another server that fine-tunes by OpenAI's protocol")
+    hosted_api_key: SecretStr | None = Field(default=None, description="Its key; none: the key of OpenAI, at OpenAI")
+    hosted_budget_usd: float | None = Field(
+        default=None, ge=0, description="What one assistant's hosted trainings may cost in 30 days, at most"
+    )
+    hosted_usd_per_million_tokens: float | None = Field(
+        default=None, ge=0, description="What training costs, where it is not a model whose price is known"
+    )
+    hosted_tokenizer: Path | None = Field(
+        default=None, description="tokenizer.json of the hosted model: counts tokens, and so cost, exactly"
+    )
+    hosted_epochs: int = Field(default=3, ge=1, le=50, description="Passes over the examples, each of them paid for")
+    hosted_poll_seconds: float = Field(default=60, gt=0, description="Longest time between two looks at a job")
+    hosted_settle_seconds: float = Field(
+        default=180, ge=90, description="A job that is not listed this long after it was asked for does not exist"
+    )
+    hosted_wait_hours: float = Field(default=24, gt=0, description="How long one run waits for a job that goes on")
+    hosted_webhook_secret: SecretStr | None = Field(
+        default=None, description="Signs the vendor's webhooks (whsec_…); they only shorten the wait"
+    )
+    train_here_seconds: float = Field(
+        default=3600, gt=0, description="Method auto goes to the vendor when LoRA here would take longer"
+    )
+    answer_here_seconds: float | None = Field(
+        default=None, gt=0, description="Method auto goes to the vendor when an answer here takes longer; none: never"
+    )
+
+    retrain_max_age_days: float | None = Field(
+        default=None, gt=0, description="Train on fewer new labels once one has waited so long; none: never"
+    )
+    retrain_min_interval_hours: float = Field(
+        default=0, ge=0, description="Train no sooner than this after a training that succeeded"
+    )
+    max_share_per_contributor: float = Field(
+        default=1, gt=0, le=1, description="Most of the accepted labels that one contributor may give; the rest waits"
+    )
+    label_sources: tuple[str, ...] = Field(
+        default=(), description="Label files, folders of them, s3://bucket/key or prefix/, that collect-labels imports"
+    )
     golden_fraction: float = Field(default=0.3, ge=0, lt=1, description="Share of label clusters reserved as golden")
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of clusters used to choose and calibrate"
@@ -113,6 +155,9 @@ class Settings(BaseSettings):
     service_host: str = "127.0.0.1"
     service_port: int = Field(default=8321, ge=0, le=65535)
     api_key: SecretStr | None = Field(default=None, description="Bearer key of the answer service; none: open")
+    remembered_responses: int = Field(
+        default=10_000, ge=0, description="Latest answers, questions included, that feedback can be given on; 0: none"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from infra.adapters.catalog.anchors import CatalogAnchors
     from infra.adapters.catalog.documents import CatalogDocuments
     from infra.adapters.catalog.evaluations import CatalogEvaluations
+    from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
     from infra.adapters.catalog.labels import CatalogLabels
+    from infra.adapters.catalog.outbox import CatalogOutbox
     from infra.adapters.catalog.releases import CatalogReleases
     from infra.adapters.catalog.training import CatalogTrainings
     from infra.adapters.folder_artifacts import FolderArtifacts
-    from infra.adapters.transformers_chat import TransformersChat
     from infra.adapters.unstructured_parser import UnstructuredParser
     from tasks.anchors import AnchorBench
     from tasks.answering import AnsweringBench
@@ -33,16 +35,19 @@ if TYPE_CHECKING:
     from tasks.core.answers import Answer
     from tasks.core.document_catalog import RegisteredSource
     from tasks.core.labels import Label
-    from tasks.core.pace import Rehearsal
-    from tasks.core.ports import Embedder, Reranker, Source, VectorIndex
+    from tasks.core.pace import Blessing, Rehearsal
+    from tasks.core.ports import ChatModels, Embedder, Reranker, Source, VectorIndex
     from tasks.core.releases import ReleaseManifest
     from tasks.documents import DocumentsBench
     from tasks.evaluation import EvaluationBench, Judge
+    from tasks.hosted_training import HostedBench
+    from tasks.label_files import LabelFile
     from tasks.labels import LabelBench
     from tasks.probes import ProbeBench
     from tasks.releases import ReleaseBench
     from tasks.retrieval import RetrievalBench
     from tasks.training import TrainingBench
+    from tasks.training_choice import ChoiceBench
     from tasks.vacuum import VacuumBench
 
 _shown: ContextVar[Progress | None] = ContextVar("progress", default=None)
@@ -115,6 +120,13 @@ class Workbench:
         from infra.adapters.catalog.training import CatalogTrainings
 
         return CatalogTrainings(self.engine)
+
+    @cached_property
+    def hosted_jobs(self) -> CatalogHostedJobs:
+        """A vendor's fine-tuning jobs."""
+        from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
+
+        return CatalogHostedJobs(self.engine)
 
     @cached_property
     def evaluations(self) -> CatalogEvaluations:
@@ -199,11 +211,16 @@ class Workbench:
         return find_base_model(self.settings.base_model, self.home)
 
     @cached_property
-    def chat(self) -> TransformersChat:
-        """The base model and its adapters."""
+    def chat(self) -> ChatModels:
+        """The base model and its adapters here, and hosted models where they are."""
+        from infra.adapters.chat_by_kind import ChatByKind
+        from infra.adapters.open_hosted import hosted_chat
         from infra.adapters.transformers_chat import TransformersChat
 
-        return TransformersChat(self.base_model, self.artifacts, threads=self.settings.torch_threads)
+        def here() -> ChatModels:
+            return TransformersChat(self.base_model, self.artifacts, threads=self.settings.torch_threads)
+
+        return ChatByKind(here, lambda: hosted_chat(self.settings))
 
     @cached_property
     def parser(self) -> UnstructuredParser:
@@ -244,6 +261,7 @@ class Workbench:
     def training(self) -> TrainingBench:
         """For tasks.training."""
         from infra.adapters.lora_trainer import LoraTrainer
+        from tasks.core.retraining import RetrainTiming
         from tasks.training import TrainingBench
 
         trainer = LoraTrainer(self.base_model, self.artifacts, threads=self.settings.torch_threads)
@@ -255,7 +273,48 @@ class Workbench:
             trainer=trainer,
             workdir=self.home / "trainings",
             threshold=self.settings.retrain_threshold,
+            timing=RetrainTiming(
+                min_interval_hours=self.settings.retrain_min_interval_hours,
+                max_age_days=self.settings.retrain_max_age_days,
+            ),
+            artifacts=self.artifacts,
         )
+
+    @cached_property
+    def hosted(self) -> HostedBench:
+        """For tasks.hosted_training. Raises BadSetting where no vendor is configured."""
+        from infra.adapters.open_hosted import hosted_bench
+
+        def golden() -> list[str]:
+            return [x.asked for x in self.label_catalog.labels(self.assistant) if x.split == "golden"]
+
+        return hosted_bench(self.settings, self.engine, assistant=self.assistant, golden=golden)
+
+    def training_by(self, method: str, *, another: bool = False) -> TrainingBench:
+        """`training`, or the same at the vendor. another: a new attempt where the last ended without a model."""
+        from tasks.hosted_trainer import HostedTrainer
+
+        hosted = method == "openai"
+        return replace(self.training, trainer=HostedTrainer(self.hosted, another)) if hosted else self.training
+
+    @cached_property
+    def choice(self) -> ChoiceBench:
+        """For tasks.training_choice."""
+        from tasks.core.training_method import MethodLimits
+        from tasks.training_choice import ChoiceBench
+
+        return ChoiceBench(
+            open_hosted=lambda: self.hosted if self.settings.hosted_base_model else None,
+            models=lambda: self.trainings.models(self.assistant),
+            answered=self._answered,
+            limits=MethodLimits(self.settings.train_here_seconds, self.settings.answer_here_seconds),
+            now=time.time,
+        )
+
+    def _answered(self) -> list[tuple[str, Blessing]]:
+        kinds = {row.id: row.manifest.model.kind for row in self.releases.releases(self.assistant)}
+        newest_first = self.releases.history(self.assistant)[::-1]
+        return [(kinds[one.release], one.rehearsal) for one in newest_first if one.rehearsal is not None]
 
     @cached_property
     def labels(self) -> LabelBench:
@@ -264,9 +323,24 @@ class Workbench:
         from tasks.labels import LabelBench
 
         policy = SplitPolicy(
-            golden_fraction=self.settings.golden_fraction, validation_fraction=self.settings.validation_fraction
+            golden_fraction=self.settings.golden_fraction,
+            validation_fraction=self.settings.validation_fraction,
+            max_share_per_contributor=self.settings.max_share_per_contributor,
         )
         return LabelBench(self.assistant, self.label_catalog, policy, self.settings.retrain_threshold)
+
+    @cached_property
+    def outbox(self) -> CatalogOutbox:
+        """What has to be told to others."""
+        from infra.adapters.catalog.outbox import CatalogOutbox
+
+        return CatalogOutbox(self.engine)
+
+    def label_files(self, place: str) -> Sequence[LabelFile]:
+        """The label files at a path, in a folder, or on S3; nothing is read before one is opened."""
+        from infra.adapters.label_places import label_files
+
+        return label_files(place, s3_endpoint_url=self.settings.s3_endpoint_url)
 
     @cached_property
     def retrieval(self) -> RetrievalBench:

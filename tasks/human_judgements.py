@@ -9,8 +9,8 @@ from typing import Protocol
 
 from tasks.core.errors import BadSetting, SourceMissing
 from tasks.core.human_judgements import HumanJudgement, read_judgement
-from tasks.core.label_rows import RowError
-from tasks.labels import MAX_LINE_BYTES
+from tasks.core.row_shapes import RowError
+from tasks.label_files import MAX_LINE_BYTES
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 

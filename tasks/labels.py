@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from tasks.core.errors import BadSetting, SourceMissing
-from tasks.core.label_import import LabelChanges, accept, import_rows, reject
-from tasks.core.label_rows import LabelRow, RowError, page_uri, read_row
+from tasks.core.label_import import Holdings, LabelChanges, accept, import_rows, reject
+from tasks.core.label_rows import Row, page_uri
 from tasks.core.label_splits import SplitPolicy
 from tasks.core.labels import GoldenSet, Label, LabelCounts, count_labels, golden_set
-
-MAX_LINE_BYTES = 1024 * 1024
-_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+from tasks.core.opinions import Opinion
+from tasks.core.row_shapes import RowError
+from tasks.label_files import read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,26 @@ class LabelCatalog(Protocol):
     def labels(self, assistant: str) -> list[Label]:
         """All labels, in whatever state, in the order of import."""
 
-    def change(self, assistant: str, decide: Callable[[Sequence[Label]], LabelChanges]) -> LabelChanges:
-        """Writes what `decide` makes of all labels, as one transaction that no other change can interleave."""
+    def opinions(self, assistant: str) -> list[Opinion]:
+        """All preferences and ratings, in whatever state, in the order of import."""
+
+    def change(
+        self, assistant: str, decide: Callable[[Holdings], LabelChanges], *, threshold: int | None = None
+    ) -> LabelChanges:
+        """Writes what `decide` makes of everything, as one transaction that no other change can interleave.
+
+        Where the new labels then cross the threshold (None: that of the crossing which is open), a notice of it is in
+        the outbox, from the same transaction.
+        """
+
+    def note_crossing(self, assistant: str, threshold: int) -> bool:
+        """The same for labels as they are, as when another threshold was set; whether they crossed."""
 
     def consumed(self, assistant: str) -> frozenset[str]:
         """Ids of labels that a succeeded training was made from."""
+
+    def oldest_new(self, assistant: str) -> datetime | None:
+        """When the oldest accepted training label came that no succeeded training was made from."""
 
     def record_golden_set(self, assistant: str, golden: GoldenSet) -> None:
         """Keeps the set for ever; recording it again changes nothing."""
@@ -91,19 +107,23 @@ def import_labels(bench: LabelBench, file: Path) -> ImportReport:
     """
     try:
         with file.open("rb") as stream:
-            found = list(read_rows(stream, str(file)))
+            return import_stream(bench, stream, str(file))
     except FileNotFoundError as error:
         raise SourceMissing(f"There is no file {file}.", path=str(file)) from error
     except OSError as error:
         raise BadSetting(f"{file} cannot be read: {error.strerror}. Name one JSONL file.", path=str(file)) from error
-    return take_rows(bench, found)
 
 
-def take_rows(bench: LabelBench, found: Sequence[LabelRow | RowError]) -> ImportReport:
+def import_stream(bench: LabelBench, stream: BinaryIO, name: str) -> ImportReport:
+    """The same from an open file; name: how to call it in messages. Raises BadSetting."""
+    return take_rows(bench, list(read_rows(stream, name)))
+
+
+def take_rows(bench: LabelBench, found: Sequence[Row | RowError]) -> ImportReport:
     """Imports rows that were read already."""
     pages = bench.catalog.pages(bench.assistant)
-    rows = [_on_known_pages(row, pages) for row in found if isinstance(row, LabelRow)]
-    made = bench.catalog.change(bench.assistant, lambda labels: import_rows(labels, rows, bench.policy))
+    rows = [_on_known_pages(row, pages) for row in found if not isinstance(row, RowError)]
+    made = _change(bench, lambda there: import_rows(there.labels, rows, bench.policy, there.opinions))
     unreadable = [row for row in found if isinstance(row, RowError)]
     named = {document for row in rows for document in row.documents}
     return ImportReport(
@@ -117,43 +137,11 @@ def take_rows(bench: LabelBench, found: Sequence[LabelRow | RowError]) -> Import
     )
 
 
-def read_rows(stream: BinaryIO, name: str) -> Iterator[LabelRow | RowError]:
-    """One result per line that is not blank. Raises BadSetting for a file that is empty or not UTF-8 from the start."""
-    empty = True
-    for line, raw in enumerate(_lines(stream), start=1):
-        if line == 1:
-            _refuse_other_encodings(raw, name)
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        if raw is not _TOO_LONG and not raw.strip():
-            continue
-        empty = False
-        if raw is _TOO_LONG:
-            yield RowError(line, f"is longer than {MAX_LINE_BYTES:,} bytes; write one label per line")
-        else:
-            yield read_row(line, raw)
-    if empty:
-        raise BadSetting(f"{name} holds no label. Write one JSON object per line.", path=name)
+def _change(bench: LabelBench, decide: Callable[[Holdings], LabelChanges]) -> LabelChanges:
+    return bench.catalog.change(bench.assistant, decide, threshold=bench.threshold)
 
 
-_TOO_LONG = b"(too long)"
-
-
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    while raw := stream.readline(MAX_LINE_BYTES + 1):
-        if len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n"):
-            yield raw
-            continue
-        while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
-            pass
-        yield _TOO_LONG
-
-
-def _refuse_other_encodings(raw: bytes, name: str) -> None:
-    if found := _OTHER_ENCODINGS.get(raw[:2]):
-        raise BadSetting(f"{name} is {found}, not UTF-8. Save it as UTF-8.", path=name)
-
-
-def _on_known_pages(row: LabelRow, pages: Pages) -> LabelRow:
+def _on_known_pages(row: Row, pages: Pages) -> Row:
     uris = {page_uri(document, pages.uris, pages.roots) for document in row.documents}
     return replace(row, documents=tuple(sorted(uris)))
 
@@ -161,7 +149,8 @@ def _on_known_pages(row: LabelRow, pages: Pages) -> LabelRow:
 def label_status(bench: LabelBench) -> LabelCounts:
     """Where the labels stand."""
     catalog, assistant = bench.catalog, bench.assistant
-    return count_labels(catalog.labels(assistant), catalog.consumed(assistant), bench.threshold)
+    labels, opinions = catalog.labels(assistant), catalog.opinions(assistant)
+    return count_labels(labels, catalog.consumed(assistant), bench.threshold, opinions)
 
 
 def labels_to_review(bench: LabelBench) -> list[Label]:
@@ -169,18 +158,28 @@ def labels_to_review(bench: LabelBench) -> list[Label]:
     return [label for label in bench.catalog.labels(bench.assistant) if label.state == "pending"]
 
 
+def opinions_to_review(bench: LabelBench) -> list[Opinion]:
+    """Pending preferences and ratings, likewise."""
+    return [opinion for opinion in bench.catalog.opinions(bench.assistant) if opinion.state == "pending"]
+
+
 def accept_label(bench: LabelBench, label: str) -> LabelChanges:
-    """Accepts a pending or rejected label; what it contradicts becomes rejected. Raises as `label_import.accept`."""
-    made = bench.catalog.change(bench.assistant, lambda labels: accept(labels, label, bench.policy))
+    """Accepts what is pending or was rejected; labels it contradicts become rejected. Raises as `accept` does."""
+    made = _change(bench, lambda there: accept(there.labels, label, bench.policy, there.opinions))
     freeze_golden(bench)
     return made
 
 
 def reject_label(bench: LabelBench, label: str, reason: str) -> LabelChanges:
-    """Takes a label out. Raises NotFound."""
-    made = bench.catalog.change(bench.assistant, lambda labels: reject(labels, label, reason))
+    """Takes a label, preference or rating out. Raises NotFound."""
+    made = _change(bench, lambda there: reject(there.labels, label, reason, there.opinions))
     freeze_golden(bench)
     return made
+
+
+def notice_crossing(bench: LabelBench) -> bool:
+    """Whether the labels cross the threshold as it is set now, and nothing has noted it yet; it is noted then."""
+    return bench.catalog.note_crossing(bench.assistant, bench.threshold)
 
 
 def freeze_golden(bench: LabelBench) -> GoldenSet | None:

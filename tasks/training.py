@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from tasks.core.documents import Hit
 from tasks.core.labels import Label
-from tasks.core.ports import Progress, TrainedModel, Trainer, TrainingRow
+from tasks.core.ports import ArtifactStore, Progress, TrainedModel, Trainer, TrainingRow
 from tasks.core.prompts import with_examples
 from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
-from tasks.core.retraining import RetrainDecision, TrainingSet, freeze, intent_id, should_retrain
+from tasks.core.retraining import (
+    RetrainDecision,
+    RetrainTiming,
+    TrainingSet,
+    Waited,
+    freeze,
+    intent_id,
+    should_retrain,
+)
 from tasks.core.training_rows import RowSettings, training_rows
+from tasks.datasets import keep_dataset
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
 
@@ -31,6 +41,8 @@ class Lineage:
     label_ids: tuple[str, ...]
     rows: int
     metrics: Mapping[str, float]
+    dataset: str | None = None  # SHA-256 of the rows it was trained on, as `ratchet labels export` writes them
+    dataset_artifact: str | None = None  # where they are kept; None: by a version that kept none
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,9 @@ class TrainingCatalog(Protocol):
     def models(self, assistant: str) -> list[RegisteredModel]:
         """Every model, newest first."""
 
+    def last_succeeded(self, assistant: str) -> datetime | None:
+        """When the last training that succeeded ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingBench:
@@ -74,6 +89,9 @@ class TrainingBench:
     workdir: Path
     threshold: int
     rows: RowSettings = field(default_factory=RowSettings)
+    timing: RetrainTiming = field(default_factory=RetrainTiming)
+    artifacts: ArtifactStore | None = None  # keeps the rows that a model was trained on
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +114,19 @@ class TrainingReport:
 
 
 def decide(bench: TrainingBench, *, force: bool = False) -> RetrainDecision:
-    """Whether enough new labels have arrived."""
+    """Whether enough new labels have arrived, or one has waited too long."""
     train = [x.id for x in bench.labels.labels(bench.assistant) if x.state == "accepted" and x.split == "train"]
-    return should_retrain(train, bench.labels.consumed(bench.assistant), bench.threshold, force=force)
+    consumed = bench.labels.consumed(bench.assistant)
+    return should_retrain(train, consumed, bench.threshold, force=force, timing=bench.timing, waited=_waited(bench))
+
+
+def _waited(bench: TrainingBench) -> Waited:
+    last, oldest = bench.trainings.last_succeeded(bench.assistant), bench.labels.oldest_new(bench.assistant)
+    now = bench.clock()
+    return Waited(
+        hours_since_training=(now - last) / timedelta(hours=1) if last else None,
+        oldest_new_days=(now - oldest) / timedelta(days=1) if oldest else 0.0,
+    )
 
 
 def freeze_labels(bench: TrainingBench) -> TrainingSet:
@@ -170,6 +198,7 @@ def _rows(
 
 
 def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: TrainedModel) -> Lineage:
+    kept = keep_dataset(bench.artifacts, rows.train, rows.validation) if bench.artifacts else None
     return Lineage(
         training=training,
         trainer=bench.trainer.fingerprint,
@@ -177,4 +206,6 @@ def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: T
         label_ids=rows.label_ids,
         rows=len(rows.train),
         metrics=dict(trained.metrics),
+        dataset=kept.hash if kept else None,
+        dataset_artifact=kept.artifact if kept else None,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,9 +21,12 @@ from infra.service.chat_request import check_length, question_in, read_body, rea
 from infra.service.desk import Desk, Served
 from infra.service.door import BearerKey, RequestIds
 from infra.service.envelope import Refused, envelope, install
+from infra.service.feedback_request import as_json, read_feedback
 from infra.service.lanes import Lane, while_connected
-from tasks.core.errors import IntegrityFailure, NotFound
+from tasks.core.errors import IntegrityFailure, NotFound, RatchetError
 from tasks.retrieval import for_one_search
+
+_log = logging.getLogger("ratchet.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class ServiceLimits:
     answers_waiting: int = 32
     reading_threads: int = 4  # searches and look-ups do not wait behind answers
     reads_waiting: int = 64
+    notes_waiting: int = 1024  # answers that are still to be remembered, and feedback
 
 
 def create_app(desk: Desk, *, api_key: SecretStr | None = None, limits: ServiceLimits | None = None) -> FastAPI:
@@ -55,12 +61,18 @@ class _Counter:
         self._desk = desk
         self._limits = limits
         self._answers = Lane("answer", threads=limits.answering_threads, waiting=limits.answers_waiting)
+        # One thread, so feedback on an answer comes behind the remembering of it; and a catalog that is busy being
+        # written to keeps no answer waiting.
+        self._notes = Lane("note", threads=1, waiting=limits.notes_waiting)
+        self._noting: set[asyncio.Future[None]] = set()
         self._reads = Lane("read", threads=limits.reading_threads, waiting=limits.reads_waiting)
 
     @asynccontextmanager
     async def open(self, _app: FastAPI) -> AsyncIterator[None]:
         """Closes the threads at the end."""
         yield
+        await asyncio.gather(*self._noting)
+        self._notes.close()
         self._answers.close()
         self._reads.close()
 
@@ -71,6 +83,7 @@ class _Counter:
         router.add_api_route("/v1/models", self.models, methods=["GET"])
         router.add_api_route("/v1/models/{model}", self.model, methods=["GET"])
         router.add_api_route("/v1/search", self.search, methods=["GET"])
+        router.add_api_route("/v1/feedback", self.feedback, methods=["POST"])
         router.add_api_route("/healthz", self.health, methods=["GET"])
         router.add_api_route("/readyz", self.ready, methods=["GET"], response_model=None)
         return router
@@ -85,6 +98,7 @@ class _Counter:
         if answer.release != served.manifest.id:
             raise IntegrityFailure(f"{answer.release} answered a question that was put to {served.manifest.id}.")
         reply = Reply(f"chatcmpl-{uuid4().hex}", int(time.time()), served, answer)
+        self._remember(reply)
         if not asked.stream:
             return JSONResponse(reply.completion())
         # Citations and support are checked on the whole text and may turn it into an abstention, so what is streamed
@@ -124,6 +138,11 @@ class _Counter:
         contexts = [{"document": p.document, "chunk": p.chunk, "text": p.text, "score": p.score} for p in found]
         return {"snapshot": served.manifest.snapshot.number, "release": served.manifest.id, "contexts": contexts}
 
+    async def feedback(self, request: Request) -> Json:
+        """What somebody says of an answer."""
+        said = read_feedback(await read_body(request, self._limits.max_body_bytes))
+        return as_json(await self._notes.run(lambda: self._desk.take(said)))
+
     async def health(self) -> Json:
         """The process is there."""
         return {"status": "ok"}
@@ -134,6 +153,19 @@ class _Counter:
         if not names:
             return envelope(503, "No assistant has a release yet. Run `ratchet ingest` first.", code="not_ready")
         return JSONResponse({"status": "ready", "assistants": list(names)})
+
+    def _remember(self, reply: Reply) -> None:
+        """Behind the answer's back: what cannot be remembered is answered all the same."""
+
+        async def note() -> None:
+            try:
+                await self._notes.run(lambda: self._desk.remember(reply.remembered()))
+            except RatchetError as error:
+                _log.warning("%s cannot be given feedback on: %s", reply.id, error.message)
+
+        noting = asyncio.ensure_future(note())
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
 
     async def _pin(self, model: str) -> Served:
         """The release this request is about: read once, here, and passed on from here."""

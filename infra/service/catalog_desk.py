@@ -9,11 +9,13 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import reading
+from infra.adapters.catalog.feedback import KEPT_RESPONSES, CatalogFeedback
 from infra.adapters.catalog.releases import CatalogReleases
 from infra.service.desk import Served
 from tasks.answering import AnsweringBench, answer_one
 from tasks.core.answers import Answer, Passage
 from tasks.core.errors import NotFound
+from tasks.core.feedback import Feedback, Response, Taken
 from tasks.core.passages import as_passage, text_of
 from tasks.core.releases import ReleaseManifest, RetrievalSettings
 from tasks.releases import refuse_reclaimed
@@ -23,10 +25,11 @@ from tasks.retrieval import retrieve
 class CatalogDesk:
     """Desk. Models and the embedder are opened by the first question that needs them."""
 
-    def __init__(self, engine: Engine, bench: AnsweringBench) -> None:
+    def __init__(self, engine: Engine, bench: AnsweringBench, *, remembered: int = KEPT_RESPONSES) -> None:
         self._engine = reading(engine)
         self._releases = CatalogReleases(engine)
         self._bench = bench
+        self._feedback = CatalogFeedback(engine, keep=remembered)
         self._keeping_nothing = replace(bench, completions=None)
 
     def assistants(self) -> Sequence[str]:
@@ -51,6 +54,12 @@ class CatalogDesk:
     def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
         (hits,) = retrieve(self._bench.retrieval.of(manifest.assistant), manifest.snapshot, [text], settings)
         return [as_passage(marker, hit, text_of(hit)) for marker, hit in enumerate(hits, start=1)]
+
+    def remember(self, response: Response) -> None:
+        self._feedback.remember(response)
+
+    def take(self, feedback: Feedback) -> Taken:
+        return self._feedback.take(feedback)
 
     def _served(self, query: Select[tuple[object, ...]], missing: str) -> Served:
         with self._engine.begin() as connection:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from infra.service.desk import Served
 from tasks.core.answers import Answer
+from tasks.core.feedback import Response
 
 Json = dict[str, object]
 
@@ -52,6 +53,20 @@ class Reply:
         for chunk in self.chunks(include_usage):
             yield b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
         yield b"data: [DONE]\n\n"
+
+    def remembered(self) -> Response:
+        """What is kept of it for feedback."""
+        manifest = self.served.manifest
+        return Response(
+            id=self.id,
+            assistant=manifest.assistant,
+            release=manifest.id,
+            snapshot=manifest.snapshot.number,
+            pattern=manifest.pattern,
+            question=self.answer.question,
+            answer=self.answer.text,
+            documents=tuple(sorted({citation.document for citation in self.answer.citations})),
+        )
 
     @property
     def finish_reason(self) -> str:

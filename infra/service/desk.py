@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tasks.core.answers import Answer, Passage
+from tasks.core.feedback import Feedback, Response, Taken
 from tasks.core.releases import ReleaseManifest, RetrievalSettings
 
 
@@ -36,3 +37,9 @@ class Desk(Protocol):
 
     def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:
         """The best passages of the release's snapshot, best first, found by these settings instead of its own."""
+
+    def remember(self, response: Response) -> None:
+        """Keeps an answer that was given, so that feedback can name it; how many are kept is bounded."""
+
+    def take(self, feedback: Feedback) -> Taken:
+        """Notes feedback once, joined to the release that answered. Raises NotFound for an answer not remembered."""

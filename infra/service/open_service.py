@@ -11,4 +11,5 @@ from infra.workbench import Workbench
 
 def service_of(bench: Workbench) -> FastAPI:
     """The service over a workbench's catalog; it serves every assistant of it."""
-    return create_app(CatalogDesk(bench.engine, bench.answering), api_key=bench.settings.api_key)
+    desk = CatalogDesk(bench.engine, bench.answering, remembered=bench.settings.remembered_responses)
+    return create_app(desk, api_key=bench.settings.api_key)

@@ -40,7 +40,7 @@ def _serve(line: bytes, listening: socket.socket) -> None:
 
 def _end_with_stdin() -> None:
     os.read(0, 1)  # nobody writes: this returns when the other end is closed
-    os._exit(0)  # nothing is lost: an answer that was computed anew is kept nowhere
+    os._exit(0)  # nothing is lost: nobody gives feedback on these answers
 
 
 if __name__ == "__main__":

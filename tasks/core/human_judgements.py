@@ -14,9 +14,9 @@ from pydantic_core import from_json
 
 from tasks.core.judge_prompts import needs, pared
 from tasks.core.judging import Exhibit
-from tasks.core.label_rows import RowError
 from tasks.core.metrics.score import Metric
 from tasks.core.releases import canonical_json
+from tasks.core.row_shapes import RowError
 
 ShortName = Literal["faithfulness", "relevancy", "context_precision", "context_recall"]
 _PREFIX = "judged_"

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from tasks.core.labels import Label, LabelState, Split, asked, label_id, squeezed, without_marker
-from tasks.core.ports import Message, Role
-
-MAX_DOCUMENT_CHARACTERS = 1024
+from tasks.core.opinion_rows import OpinionRow, opinion_row
+from tasks.core.ports import Message
+from tasks.core.row_shapes import (
+    MAX_DOCUMENT_CHARACTERS,
+    ChatShape,
+    LabelShape,
+    PreferenceShape,
+    PromptShape,
+    QuestionShape,
+    RatingShape,
+    RowError,
+    VendorPreferenceShape,
+    near_misses,
+    page,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ class LabelRow:
     split: Split | None = None
     supersedes: bool = False
     messages: tuple[Message, ...] = ()
+    contributor: str | None = None
 
     @property
     def id(self) -> str:
@@ -53,63 +64,22 @@ class LabelRow:
             state=state,
             messages=self.messages,
             reason=reason,
+            contributor=self.contributor,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RowError:
-    """A line that was refused, and everything that is wrong with it."""
+Row = LabelRow | OpinionRow
 
-    line: int
-    reason: str
-
-
-def _role(role: object) -> object:
-    return "system" if role == "developer" else role
-
-
-def _text_of_parts(content: object) -> object:
-    if isinstance(content, list) and content and all(isinstance(p, dict) and p.get("type") == "text" for p in content):
-        return "".join(str(part.get("text", "")) for part in content)
-    return content
+_SHAPES: tuple[tuple[str, type[BaseModel]], ...] = (  # the first whose key is there
+    ("chosen", PreferenceShape),
+    ("rejected", PreferenceShape),
+    ("preferred_output", VendorPreferenceShape),
+    ("label", RatingShape),
+)
+_LABELS: dict[str, type[BaseModel]] = {"question": QuestionShape, "messages": ChatShape, "prompt": PromptShape}
 
 
-class _Turn(BaseModel):
-    role: Annotated[Role, BeforeValidator(_role)]
-    content: Annotated[StrictStr, BeforeValidator(_text_of_parts)]
-
-
-class _Extras(BaseModel):
-    documents: list[StrictStr] = []
-    facts: list[StrictStr] = []
-    unanswerable: StrictBool = False
-    split: Split | None = None
-    supersedes: StrictBool = False
-
-
-class _QuestionRow(_Extras):
-    question: StrictStr
-    answer: StrictStr
-
-
-class _PromptRow(_Extras):
-    prompt: StrictStr
-    completion: StrictStr
-
-
-class _ChatRow(_Extras):
-    messages: list[_Turn] = Field(min_length=2)
-
-
-_SHAPES: dict[str, type[_QuestionRow] | type[_PromptRow] | type[_ChatRow]] = {
-    "question": _QuestionRow,
-    "messages": _ChatRow,
-    "prompt": _PromptRow,
-}
-_KNOWN = frozenset(name for shape in _SHAPES.values() for name in shape.model_fields)
-
-
-def read_row(line: int, raw: bytes) -> LabelRow | RowError:
+def read_row(line: int, raw: bytes) -> Row | RowError:
     """The row of one line (1-based). Keys that mean nothing here are ignored, near misses of known keys are not."""
     try:
         text = raw.decode("utf-8").strip()
@@ -128,30 +98,40 @@ def read_row(line: int, raw: bytes) -> LabelRow | RowError:
 _EXAMPLE = '{"question": "…", "answer": "…"}'
 
 
-def _read_object(line: int, found: dict[str, object]) -> LabelRow | RowError:
-    shapes = [shape for key, shape in _SHAPES.items() if key in found]
+def _read_object(line: int, found: dict[str, object]) -> Row | RowError:
+    shapes = [shape for key, shape in _SHAPES if key in found][:1] or [x for key, x in _LABELS.items() if key in found]
     if len(shapes) != 1:
         what = "mixes several" if shapes else "has none"
         return RowError(line, f'{what} of "question" with "answer", "messages", and "prompt" with "completion"')
-    reasons = [_near_miss(key) for key in found if key not in _KNOWN and _near_miss(key)]
+    reasons = near_misses(list(found))
     try:
         parsed = shapes[0].model_validate(found)
     except ValidationError as error:
         reasons += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         return RowError(line, "; ".join(reasons))
+    row: Row | None
+    if isinstance(parsed, LabelShape):
+        row, problems = _label_row(line, parsed)
+    else:
+        assert isinstance(parsed, PreferenceShape | VendorPreferenceShape | RatingShape)
+        row, problems = opinion_row(line, parsed)
+    reasons += problems
+    return RowError(line, "; ".join(reasons)) if reasons or row is None else row
+
+
+def _label_row(line: int, parsed: LabelShape) -> tuple[LabelRow | None, list[str]]:
     row = _row(line, parsed)
-    reasons += [row] if isinstance(row, str) else _wrong(row)
-    return RowError(line, "; ".join(reasons)) if reasons or isinstance(row, str) else row
+    return (None, [row]) if isinstance(row, str) else (row, _wrong(row))
 
 
-def _row(line: int, parsed: _QuestionRow | _PromptRow | _ChatRow) -> LabelRow | str:
+def _row(line: int, parsed: LabelShape) -> LabelRow | str:
     messages: tuple[Message, ...] = ()
-    if isinstance(parsed, _ChatRow):
+    if isinstance(parsed, ChatShape):
         messages = tuple(Message(turn.role, turn.content) for turn in parsed.messages)
         if [turn.role for turn in messages[-2:]] != ["user", "assistant"]:
             return "messages: the last two turns must be the user's question and the assistant's ideal answer"
         question, answer = messages[-2].content, messages[-1].content
-    elif isinstance(parsed, _PromptRow):
+    elif isinstance(parsed, PromptShape):
         question, answer = parsed.prompt, parsed.completion
     else:
         question, answer = parsed.question, parsed.answer
@@ -159,12 +139,13 @@ def _row(line: int, parsed: _QuestionRow | _PromptRow | _ChatRow) -> LabelRow | 
         line=line,
         question=question.strip(),
         answer=without_marker(answer),
-        documents=tuple(sorted({_page(document) for document in parsed.documents})),
+        documents=tuple(sorted({page(document) for document in parsed.documents})),
         facts=tuple(squeezed(fact) for fact in parsed.facts),
         unanswerable=parsed.unanswerable,
         split=parsed.split,
         supersedes=parsed.supersedes,
         messages=messages,
+        contributor=parsed.contributor,
     )
 
 
@@ -190,19 +171,8 @@ def _wrong(row: LabelRow) -> list[str]:
 
 
 def _texts(row: LabelRow) -> Iterable[str]:
-    return (row.question, row.answer, *row.documents, *row.facts, *(turn.content for turn in row.messages))
-
-
-def _near_miss(key: str) -> str:
-    close = get_close_matches(key.casefold(), _KNOWN, n=1, cutoff=0.8)
-    return f'unknown key "{key}"; did you mean "{close[0]}"?' if close else ""
-
-
-def _page(written: str) -> str:
-    page = written.strip().removeprefix("file://").replace("\\", "/")
-    while page.startswith("./"):
-        page = page[2:]
-    return page
+    said = (row.question, row.answer, row.contributor or "")
+    return (*said, *row.documents, *row.facts, *(turn.content for turn in row.messages))
 
 
 def page_uri(written: str, known: frozenset[str], roots: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ class SplitPolicy:
     golden_fraction: float
     validation_fraction: float
     golden_minimum: int = 40  # fewer accepted labels make no golden set: it would end "unproven" and decide nothing
+    max_share_per_contributor: float = 1.0  # 0 to 1, of accepted labels; 1: no cap
+    contributor_minimum: int = 10  # labels that anybody may give, whatever share that is
 
 
 @dataclass(frozen=True, slots=True)

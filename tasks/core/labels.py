@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from tasks.core.ports import Message
 from tasks.core.releases import canonical_json
@@ -31,6 +31,7 @@ class Label:
     state: LabelState
     messages: tuple[Message, ...] = ()  # the whole conversation, when the label came as one
     reason: str | None = None  # why it is pending or rejected
+    contributor: str | None = None  # who gave it, where that is known
 
     @property
     def asked(self) -> str:
@@ -59,6 +60,9 @@ class LabelCounts:
     validation: int
     train: int
     unassigned: int  # accepted, waiting until a golden set can exist
+    preferences: int = 0  # accepted, of every split
+    ratings: int = 0
+    opinions_pending: int = 0
 
     @property
     def crossed(self) -> bool:
@@ -88,7 +92,16 @@ def golden_set(labels: Iterable[Label]) -> GoldenSet | None:
     return GoldenSet("g-" + hashlib.sha256(canonical_json(ids).encode()).hexdigest()[:16], ids)
 
 
-def count_labels(labels: Sequence[Label], consumed: frozenset[str], threshold: int) -> LabelCounts:
+class _Opinion(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> LabelState: ...
+
+
+def count_labels(
+    labels: Sequence[Label], consumed: frozenset[str], threshold: int, opinions: Sequence[_Opinion] = ()
+) -> LabelCounts:
     """Counts by state and split; consumed: ids of labels that a successful training was made from."""
     accepted = [label for label in labels if label.state == "accepted"]
     train = [label for label in accepted if label.split == "train"]
@@ -102,6 +115,9 @@ def count_labels(labels: Sequence[Label], consumed: frozenset[str], threshold: i
         validation=sum(label.split == "validation" for label in accepted),
         train=len(train),
         unassigned=sum(label.split is None for label in accepted),
+        preferences=sum(x.state == "accepted" and x.id.startswith("p-") for x in opinions),
+        ratings=sum(x.state == "accepted" and x.id.startswith("v-") for x in opinions),
+        opinions_pending=sum(x.state == "pending" for x in opinions),
     )
 
 

@@ -1,12 +1,11 @@
 """Whether two questions ask the same thing in nearly the same words.
 
 Similar letters alone are not enough: "maximum" and "minimum" are similar. Numbers, names, negations and symbols have to
-be equal; other words may differ by an ending -s ("tank", "tanks") or when they carry no meaning of their own ("what",
-"which"); the order of words is compared by Jaccard similarity of 4-letter pieces. Known limit: a paraphrase, or another
-inflection, is another question.
+be equal and in the same order; the rest may be typed anew (`rewordings.py`): a phrase moved, a small word or an ending
+changed, a word misspelt. Known limit: a paraphrase in other words is another question.
 
-The search is exact: the same question has the same set of stems, so only questions that share it are compared. MinHash
-would estimate candidates, and one that it misses would be a leak into the golden set.
+The search is exact: whatever is the same shares a key that is looked up. MinHash would estimate candidates,
+and one that it misses would be a leak into the golden set (`benchmarks/near_duplicates.py` counts those it misses).
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-SIMILAR = 0.9
-SHINGLE = 4
+from tasks.core.rewordings import Phrasing, keys, phrasing, reworded, spellings
 
 _WORD = re.compile(r"(?<!\w)[-+]?\d+(?:[.,]\d+)*(?!\w)|\w+|[^\w\s.,;:!?\"()\[\]{}/…`\-–—]")
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -31,7 +29,6 @@ _OPENING_WORDS = """
     what whats which who whos whom whose when where wheres why how is are was were do does did can could
     should would will may must has have had in on at for from to of with by after before during if and or please tell"""
 _OPENERS = frozenset(_OPENING_WORDS.split())  # written with a capital because they open a sentence, not as names
-_FILLERS = frozenset(["what", "whats", "which", "is", "are", "do", "does", "of", "please", "tell", "me"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,7 @@ class Wording:
 
     words: tuple[str, ...]  # case-folded, articles dropped
     names: frozenset[str]  # words written like a name
-    stems: frozenset[str]  # of words that carry meaning
-    shingles: frozenset[str]  # pieces of those stems, in order
+    phrasing: Phrasing  # what has to be left when it is typed anew
 
 
 def wording(text: str) -> Wording:
@@ -55,14 +51,11 @@ def wording(text: str) -> Wording:
     written = [word for n, word in found if (word if n else word.casefold()) not in _ARTICLES]  # "valve A" is a name
     words = tuple(word.casefold() for word in written)
     named = frozenset(low for low, word in zip(words, written, strict=True) if word != low and low not in _OPENERS)
-    stems = [_stem(word) for word in words if word not in _FILLERS]
-    line = f" {' '.join(stems)} "
-    pieces = frozenset(line[i : i + SHINGLE] for i in range(max(1, len(line) - SHINGLE + 1)))
-    return Wording(words, named, frozenset(stems), pieces)
+    return Wording(words, named, phrasing(words))
 
 
 def same_question(a: Wording, b: Wording) -> bool:
-    """The same stems, in nearly the same order; every number, name, negation and symbol equal and in the same order.
+    """The same words, or the same question typed anew; every number, name, negation and symbol equal, in order.
 
     >>> same_question(wording("How hot does the Halden 300 run?"), wording("how hot does Halden 300 run"))
     True
@@ -71,28 +64,45 @@ def same_question(a: Wording, b: Wording) -> bool:
     """
     if a.words == b.words:
         return True
-    shared = len(a.shingles & b.shingles)
-    if a.stems != b.stems or shared < SIMILAR * (len(a.shingles) + len(b.shingles) - shared):
-        return False
     names = a.names | b.names
-    return [w for w in a.words if w in names or telling(w)] == [w for w in b.words if w in names or telling(w)]
+    return reworded(a.phrasing, b.phrasing) and _telling(a, names) == _telling(b, names)
 
 
 def same_question_pairs(questions: Sequence[Wording]) -> Iterator[tuple[int, int]]:
-    """Every pair (i, j), i < j, of questions that are the same; equal to comparing each with each."""
-    alike: dict[frozenset[str], list[int]] = defaultdict(list)
+    """Every pair (i, j), i < j, of questions that are the same, once; equal to comparing each with each."""
+    seen: set[tuple[int, int]] = set()
+    for together in _candidates(questions):
+        for pair in combinations(together, 2):
+            if pair not in seen:
+                seen.add(pair)
+                if same_question(questions[pair[0]], questions[pair[1]]):
+                    yield pair
+
+
+def _candidates(questions: Sequence[Wording]) -> Iterator[list[int]]:
+    """Positions, ascending, among which same questions are; where a word was left out, those that share a spelling."""
+    written: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    alike: dict[tuple[str, ...], list[tuple[int, str]]] = defaultdict(list)
     for position, question in enumerate(questions):
-        alike[question.stems].append(position)
-    for positions in alike.values():
-        for i, j in combinations(positions, 2):
-            if same_question(questions[i], questions[j]):
-                yield i, j
+        written[question.words].append(position)
+        for key, left_out in keys(question.phrasing):
+            alike[key].append((position, left_out))
+    yield from written.values()
+    for found in alike.values():
+        if len(found) == 1:
+            continue
+        spelt: dict[str, dict[int, None]] = defaultdict(dict)
+        for position, left_out in found:
+            for spelling in spellings(left_out):
+                spelt[spelling][position] = None
+        yield from (list(positions) for positions in spelt.values())
+
+
+def _telling(question: Wording, names: frozenset[str]) -> list[str]:
+    """What no rewording may change, in order."""
+    return [word for word in question.phrasing.words if word in names or telling(word)]
 
 
 def telling(word: str) -> bool:
     """Whether another word in its place makes it another question: a number, a negation, a letter or symbol."""
     return len(word) == 1 or word in _NEGATIONS or any(c.isdigit() for c in word)
-
-
-def _stem(word: str) -> str:
-    return re.sub(r"(?<=\w{3})(?:es|s)$", "", word).removesuffix("e")

@@ -38,25 +38,63 @@ class TrainingSet:
         return tuple(sorted(label.id for label in self.train))
 
 
-def should_retrain(
-    train_ids: Iterable[str], consumed: frozenset[str], threshold: int, *, force: bool = False
-) -> RetrainDecision:
-    """Train when `threshold` accepted training labels are new since the last succeeded training.
+@dataclass(frozen=True, slots=True)
+class RetrainTiming:
+    """When time has a say: a floor between two trainings, and a ceiling for what a label may wait."""
 
-    A failed training has consumed nothing, so its labels still count. Forced, any label at all is enough.
+    min_interval_hours: float = 0.0  # after a training that succeeded; 0: none
+    max_age_days: float | None = (
+        None  # train on fewer labels than the threshold once one has waited so long; None: never
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """How long things have been as they are."""
+
+    hours_since_training: float | None = None  # that succeeded; None: there was none
+    oldest_new_days: float = 0.0  # how long the oldest new label has been waiting
+
+
+def should_retrain(
+    train_ids: Iterable[str],
+    consumed: frozenset[str],
+    threshold: int,
+    *,
+    force: bool = False,
+    timing: RetrainTiming | None = None,
+    waited: Waited | None = None,
+) -> RetrainDecision:
+    """Train when `threshold` accepted training labels are new since the last succeeded training, or one grew too old.
+
+    A failed training has consumed nothing, so its labels still count. Forced, any label at all is enough, at any time.
 
     >>> should_retrain(["a", "b", "c"], frozenset({"a"}), threshold=3).reason
     '2 new labels; a training starts at 3.'
     """
     ids = set(train_ids)
     new = len(ids - consumed)
-    if not ids:
-        return RetrainDecision(False, "There is no accepted training label.", new, threshold)
+    train, reason = _why(len(ids), new, threshold, force, timing or RetrainTiming(), waited or Waited())
+    return RetrainDecision(train, reason, new, threshold)
+
+
+def _why(count: int, new: int, threshold: int, force: bool, timing: RetrainTiming, waited: Waited) -> tuple[bool, str]:
+    since, oldest, ceiling = waited.hours_since_training, waited.oldest_new_days, timing.max_age_days
+    if not count:
+        return False, "There is no accepted training label."
     if force:
-        return RetrainDecision(True, f"Asked for, with {new} new labels of {len(ids)}.", new, threshold)
-    if new < threshold:
-        return RetrainDecision(False, f"{new} new labels; a training starts at {threshold}.", new, threshold)
-    return RetrainDecision(True, f"{new} new labels have reached the threshold of {threshold}.", new, threshold)
+        return True, f"Asked for, with {new} new labels of {count}."
+    old = ceiling is not None and new > 0 and oldest >= ceiling
+    if new < threshold and not old:
+        return False, f"{new} new labels; a training starts at {threshold}."
+    if since is not None and since < timing.min_interval_hours:
+        return False, (
+            f"{new} new labels, but the last training ended {since:.1f} hours ago; the next may start after "
+            f"{timing.min_interval_hours:g}."
+        )
+    if new >= threshold:
+        return True, f"{new} new labels have reached the threshold of {threshold}."
+    return True, f"{new} new labels, of which the oldest has waited {oldest:.1f} days; the limit is {ceiling:g}."
 
 
 def freeze(labels: Iterable[Label]) -> TrainingSet:

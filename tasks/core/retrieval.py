@@ -79,11 +79,11 @@ def terms(text: str) -> list[str]:
     >>> terms("Which seals of the H300s are leaking?")
     ['which', 'seal', 'h300s', 'leak']
     """
-    return [_stem(word) for word in words(text) if word not in _STOP_WORDS]
+    return [stem(word) for word in words(text) if word not in _STOP_WORDS]
 
 
 @lru_cache(maxsize=200_000)
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """A word of a to z without its ending (Porter2: Porter 2001, the Snowball English stemmer)."""
     return str(_stemmer().stemWord(word)) if word.isascii() and word.isalpha() else word
 

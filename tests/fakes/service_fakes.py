@@ -15,7 +15,8 @@ from fastapi import FastAPI
 
 from infra.service.desk import Served
 from tasks.core.answers import Answer, Citation, Passage
-from tasks.core.errors import NotFound
+from tasks.core.errors import CatalogUnavailable, NotFound
+from tasks.core.feedback import Feedback, Response, Taken
 from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings, SnapshotRef
 
 
@@ -40,6 +41,8 @@ class FakeDesk:
     gate: Event = field(default_factory=Event)  # questions that start with "Wait" wait for it
     asked: list[str] = field(default_factory=list)
     asked_anew: list[str] = field(default_factory=list)
+    responses: dict[str, Response] = field(default_factory=dict)
+    feedback: dict[str, Feedback] = field(default_factory=dict)
 
     def promote(self, release: ReleaseManifest) -> str:
         self.releases[release.id] = release
@@ -94,6 +97,18 @@ class FakeDesk:
             for n in range(1, 100)
         ]
         return [page for page in pages if settings.admits(page.document, ("Pages",))][: settings.k]
+
+    def remember(self, response: Response) -> None:
+        if response.question == "Forget":
+            raise CatalogUnavailable("The catalog cannot be used just now.")
+        self.responses[response.id] = response
+
+    def take(self, feedback: Feedback) -> Taken:
+        if feedback.response not in self.responses:
+            raise NotFound(f"There is no response {feedback.response}.")
+        counted = feedback.id not in self.feedback
+        self.feedback[feedback.id] = feedback
+        return Taken(feedback.id, counted, None, self.responses[feedback.response])
 
 
 @contextmanager

@@ -232,7 +232,13 @@ def test_the_anchor_is_shown_with_its_history(run: Run, docs: Path) -> None:
     assert read(run("status", "--json"))["anchor"] == release
 
 
-@pytest.mark.parametrize("words", [["--help"], ["status", "--json"], ["rollback"], ["history"], ["anchor"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--help"], ["status", "--json"], ["rollback"], ["history"], ["anchor"], ["models"]),
+        *(["labels", "status"], ["labels", "review"], ["labels", "import", "nowhere.jsonl"]),
+    ],
+)
 def test_quick_commands_import_neither_torch_nor_prefect(words: list[str]) -> None:
     code = (
         "import sys; from flows.cli import ratchet; ratchet(sys.argv[1:], standalone_mode=False)\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from retrieval_fakes import published
 from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.training import CatalogTrainings
+from infra.adapters.folder_artifacts import FolderArtifacts
 from tasks.core.errors import GoldenLeak, ModelUnavailable
 from tasks.core.fingerprints import collection_name
 from tasks.core.label_import import LabelChanges
@@ -20,6 +23,8 @@ from tasks.core.labels import Label, Split
 from tasks.core.ports import Progress, TrainedModel, TrainingRow
 from tasks.core.prompts import default_prompt
 from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
+from tasks.core.retraining import RetrainTiming
+from tasks.datasets import Dataset, dataset_lines, export_dataset
 from tasks.training import (
     RenderedRows,
     TrainingBench,
@@ -182,3 +187,42 @@ def test_a_golden_page_among_the_training_labels_stops_too(bench: TrainingBench)
     add(bench, replace(label(PUMPS, "train", question="Who paints it?"), documents=(GOLDEN_PAGE,)))
     with pytest.raises(GoldenLeak):
         freeze_labels(bench)
+
+
+def test_time_is_measured_from_the_last_training_that_succeeded_and_from_the_oldest_new_label(
+    bench: TrainingBench,
+) -> None:
+    hours = [0.0]
+    bench = replace(
+        bench,
+        threshold=100,
+        timing=RetrainTiming(min_interval_hours=2, max_age_days=1),
+        clock=lambda: datetime.now(UTC) + timedelta(hours=hours[0]),
+    )
+    assert not decide(bench).train
+    hours[0] = 24.1
+    assert decide(bench).train
+    failing = replace(bench, trainer=NotingTrainer(ModelUnavailable("no memory")))
+    with pytest.raises(ModelUnavailable):
+        train_and_register(failing, rendered(failing))
+    assert decide(bench).train  # a failed training starts no clock
+    hours[0] = 0.0
+    train_and_register(bench, rendered(bench))
+    add(bench, label(PUMPS, "train"))
+    soon = decide(replace(bench, threshold=1))
+    assert (soon.train, soon.new) == (False, 1)
+    hours[0] = 2.1
+    assert decide(replace(bench, threshold=1)).train
+    hours[0] = 23.0
+    assert not decide(bench).train  # only the label that came since is new, and it is a day old in an hour
+
+
+def test_the_rows_of_a_training_are_kept_under_their_hash(bench: TrainingBench, tmp_path: Path) -> None:
+    store = FolderArtifacts(tmp_path / "artifacts")
+    bench = replace(bench, artifacts=store)
+    rows = rendered(bench)
+    lineage = train_and_register(bench, rows).model.lineage
+    assert lineage.dataset == hashlib.sha256(b"".join(dataset_lines(rows.train, rows.validation))).hexdigest()
+    kept = Dataset(lineage.dataset, lineage.dataset_artifact or "")
+    assert export_dataset(store, kept, tmp_path / "out.jsonl") == len(rows.train) + len(rows.validation)
+    assert bench.trainings.models("default")[0].lineage == lineage

@@ -30,6 +30,7 @@ from tasks.documents import holding_lease, plan, read
 from tasks.releases import ReleaseBench, ReleaseRow, check_snapshot, roll_back, states
 from tasks.snapshots import build, embed
 from tasks.sources import resolve_sources, scan
+from tasks.training import Lineage
 from tasks.vacuum import reclaim_catalog, retained
 
 STEP = int(os.environ.get("RATCHET_TEST_KILL_STEP", "7"))  # 1 stops at every single call
@@ -542,3 +543,31 @@ def test_work_folders_of_trainings_that_are_done_are_removed_and_of_others_kept(
         "shared",
         "somebody's",
     ]
+
+
+def test_an_adapter_and_its_rows_stay_while_a_model_or_a_release_names_them(world: World) -> None:
+    world.publish(pages(1))
+    current, trained, rows, nobodys = (put(world, text) for text in ("current", "trained", "rows", "nobody's"))
+    for path in (world.folder / "artifacts").iterdir():
+        age(path, 25)
+    row = world.register()
+    tuned = row.manifest.model.model_copy(update={"kind": "lora", "adapter": current})
+    release = world.releases.register(row.manifest.model_copy(update={"model": tuned}), "tuned")
+    moved = world.releases.move_pointer(
+        "default",
+        release.id,
+        expected=None,
+        kind="promote",
+        evaluation=None,
+        unproven=True,
+        who="ann",
+        reason="-",
+    )
+    assert moved is not None
+    trainings = CatalogTrainings(world.engine)
+    trainings.start("default", "t-1", ["l-1"])
+    lineage = Lineage("t-1", "lora", row.manifest.snapshot, ("l-1",), 1, {}, dataset="00", dataset_artifact=rows)
+    trainings.succeed("default", tuned.model_copy(update={"adapter": trained}), lineage)
+    assert [leftover.name for leftover in vacuum(world).leftovers] == [nobodys]
+    store = FolderArtifacts(world.folder / "artifacts")
+    assert [store.exists(digest) for digest in (current, trained, rows, nobodys)] == [True, True, True, False]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select, update
 
 from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.crossings import consumed, new_labels, note_crossing
 from infra.adapters.catalog.database import now, reading
+from infra.adapters.catalog.opinions import insert_opinions, opinions_of, update_opinions
 from infra.adapters.catalog.releases import ensure_assistant
-from tasks.core.label_import import LabelChanges
+from tasks.core.label_import import Holdings, LabelChanges
 from tasks.core.labels import GoldenSet, Label
+from tasks.core.opinions import Opinion
 from tasks.core.ports import Message
 from tasks.labels import Pages
 
@@ -26,22 +30,39 @@ class CatalogLabels:
         with reading(self._engine).begin() as connection:
             return _labels(connection, assistant)
 
-    def change(self, assistant: str, decide: Callable[[Sequence[Label]], LabelChanges]) -> LabelChanges:
+    def opinions(self, assistant: str) -> list[Opinion]:
+        with reading(self._engine).begin() as connection:
+            return opinions_of(connection, assistant)
+
+    def change(
+        self, assistant: str, decide: Callable[[Holdings], LabelChanges], *, threshold: int | None = None
+    ) -> LabelChanges:
         with self._engine.begin() as connection:
-            ensure_assistant(connection, assistant)
-            # SQLite's BEGIN IMMEDIATE excludes other writers already; elsewhere this row's lock does.
-            connection.execute(select(t.assistants).where(t.assistants.c.name == assistant).with_for_update())
-            changes = decide(_labels(connection, assistant))
-            _insert(connection, assistant, changes.added)
+            lock_assistant(connection, assistant)
+            changes = decide(Holdings(_labels(connection, assistant), opinions_of(connection, assistant)))
+            insert_labels(connection, assistant, changes.added)
             _update(connection, assistant, changes.updated)
+            insert_opinions(connection, assistant, changes.opinions_added)
+            update_opinions(connection, assistant, changes.opinions_updated)
+            note_crossing(connection, assistant, threshold)
         return changes
 
+    def note_crossing(self, assistant: str, threshold: int) -> bool:
+        with self._engine.begin() as connection:
+            lock_assistant(connection, assistant)
+            return note_crossing(connection, assistant, threshold)
+
     def consumed(self, assistant: str) -> frozenset[str]:
-        query = select(t.trainings.c.label_ids).where(
-            t.trainings.c.assistant == assistant, t.trainings.c.state == "succeeded"
-        )
         with reading(self._engine).begin() as connection:
-            return frozenset(label for ids in connection.scalars(query) for label in ids)
+            return consumed(connection, assistant)
+
+    def oldest_new(self, assistant: str) -> datetime | None:
+        row = t.labels.c
+        with reading(self._engine).begin() as connection:
+            new = new_labels(connection, assistant)
+            query = select(row.id, row.created_at).where(row.assistant == assistant, row.state == "accepted")
+            times = [created for label, created in connection.execute(query) if label in new]
+        return datetime.fromisoformat(min(times)) if times else None
 
     def record_golden_set(self, assistant: str, golden: GoldenSet) -> None:
         sets = t.golden_sets.c
@@ -74,12 +95,20 @@ class CatalogLabels:
             return Pages(frozenset(connection.scalars(alive)), tuple(connection.scalars(roots)))
 
 
+def lock_assistant(connection: Connection, assistant: str) -> None:
+    """Until the transaction ends nobody else changes this assistant's labels, or consumes them."""
+    ensure_assistant(connection, assistant)
+    # SQLite's BEGIN IMMEDIATE excludes other writers already; elsewhere this row's lock does.
+    connection.execute(select(t.assistants).where(t.assistants.c.name == assistant).with_for_update())
+
+
 def _labels(connection: Connection, assistant: str) -> list[Label]:
     query = select(t.labels).where(t.labels.c.assistant == assistant).order_by(t.labels.c.seq)
     return [_label(row) for row in connection.execute(query).mappings()]
 
 
-def _insert(connection: Connection, assistant: str, labels: Sequence[Label]) -> None:
+def insert_labels(connection: Connection, assistant: str, labels: Sequence[Label]) -> None:
+    """Adds new ones, after those that are there."""
     if not labels:
         return
     newest = select(func.max(t.labels.c.seq)).where(t.labels.c.assistant == assistant)
@@ -115,6 +144,7 @@ def _values(label: Label) -> dict[str, object]:
         "split": label.split,
         "state": label.state,
         "reason": label.reason,
+        "contributor": label.contributor,
     }
 
 
@@ -130,4 +160,5 @@ def _label(row: RowMapping) -> Label:
         state=row["state"],
         messages=tuple(Message(**message) for message in row["messages"] or ()),
         reason=row["reason"],
+        contributor=row["contributor"],
     )

@@ -75,7 +75,10 @@ class CatalogRetention:
             releases = connection.scalars(select(t.releases.c.manifest))
             adapters = {ReleaseManifest.model_validate(one).model.adapter for one in releases}
             models = set(connection.scalars(select(t.models.c.id)))
-            return frozenset({*connection.scalars(select(t.evaluations.c.id)), *models, *filter(None, adapters)})
+            saved = {one.get("golden_answers") for one in connection.scalars(select(t.hosted_jobs.c.details))}
+            datasets = {lineage.get("dataset_artifact") for lineage in connection.scalars(select(t.models.c.lineage))}
+            evaluations = connection.scalars(select(t.evaluations.c.id))
+            return frozenset({*evaluations, *models, *filter(None, adapters | saved | datasets)})
 
     def finished_trainings(self) -> frozenset[str]:
         row = t.trainings.c

@@ -167,6 +167,7 @@ labels = Table(
     Column("state", String(16), nullable=False),
     Column("reason", Text),  # why pending or rejected
     Column("created_at", String(32), nullable=False),
+    Column("contributor", String(160)),  # who gave it, where that is known
 )
 
 golden_sets = Table(
@@ -299,4 +300,114 @@ human_judgements = Table(  # what people said of answers: a judge is held to it
     Column("value", Float, nullable=False),  # 0 to 1
     Column("who", String(160)),
     Column("created_at", String(32), nullable=False),
+)
+
+preferences = Table(  # two answers to one question, one of which people prefer
+    "preferences",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),  # `p-` + hash of question, chosen, rejected and documents
+    Column("seq", Integer, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("chosen", Text, nullable=False),
+    Column("rejected", Text, nullable=False),
+    Column("documents", JSON, nullable=False),
+    Column("split", String(16)),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("contributor", String(160)),
+    Column("created_at", String(32), nullable=False),
+)
+
+ratings = Table(  # one answer that people found good or bad
+    "ratings",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),  # `v-` + hash of question, answer, documents and contributor
+    Column("seq", Integer, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("value", Float, nullable=False),  # 0 to 1
+    Column("comment", Text),
+    Column("documents", JSON, nullable=False),
+    Column("release", String(32)),  # that gave the answer, where it is known
+    Column("split", String(16)),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("contributor", String(160)),
+    Column("created_at", String(32), nullable=False),
+)
+
+outbox = Table(  # what has to be told to others, committed together with what made it so
+    "outbox",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("assistant", String(63), nullable=False, index=True),
+    Column("topic", String(63), nullable=False),  # such as labels.threshold-reached
+    Column("key", String(160), nullable=False, unique=True),  # the same cause is told once
+    Column("payload", JSON, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("delivered_at", String(32)),
+)
+
+crossings = Table(  # each time enough new labels had arrived: open until a training has consumed them
+    "crossings",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("number", Integer, primary_key=True),  # 1, 2, 3 …
+    Column("threshold", Integer, nullable=False),
+    Column("label_ids", JSON, nullable=False),  # new at that moment
+    Column("opened_at", String(32), nullable=False),
+    Column("closed_at", String(32)),
+    Column("closed_because", Text),
+)
+
+responses = Table(  # the answers given lately, so that feedback on them can be joined to what gave them
+    "responses",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),  # as the client has it: chatcmpl-…
+    Column("assistant", String(63), nullable=False),
+    Column("release", String(32), nullable=False),
+    Column("snapshot", Integer, nullable=False),
+    Column("pattern", String(16), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("documents", JSON, nullable=False),  # cited
+    Column("created_at", String(32), nullable=False),
+)
+
+feedback = Table(  # what people said of an answer, as they said it
+    "feedback",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("id", String(32), primary_key=True),  # `f-` + hash of response, kind, value and contributor
+    Column("response", String(64), nullable=False, index=True),
+    Column("release", String(32), nullable=False),
+    Column("snapshot", Integer, nullable=False),
+    Column("pattern", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),  # boolean, float, comment, demonstration
+    Column("value", JSON, nullable=False),
+    Column("contributor", String(160)),
+    Column("became", String(32)),  # the label or rating that it made or changed
+    Column("created_at", String(32), nullable=False),
+)
+
+hosted_jobs = Table(  # fine-tuning jobs of a vendor, by intent: one paid job each
+    "hosted_jobs",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("intent", String(64), primary_key=True),  # the training's id
+    Column("base", String(160), nullable=False),
+    Column("method", String(16), nullable=False),  # supervised, dpo
+    Column("file_ids", JSON, nullable=False),  # content hash → the vendor's id
+    Column("job", String(160)),  # the vendor's id; None: none is known to exist
+    Column("state", String(24), nullable=False),
+    Column("model", String(255)),
+    Column("error", JSON),  # code, message, param
+    Column("tokens", Integer, nullable=False),  # to be billed, as estimated
+    Column("cost_usd", Float, nullable=False),  # as estimated before it was submitted
+    Column("details", JSON, nullable=False),  # last event seen, checkpoints, metrics
+    Column("created_at", String(32), nullable=False),
+    Column("updated_at", String(32), nullable=False),
 )

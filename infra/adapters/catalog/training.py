@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 
 from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.crossings import note_crossing
 from infra.adapters.catalog.database import now, reading
+from infra.adapters.catalog.labels import lock_assistant
 from infra.adapters.catalog.releases import ensure_assistant
 from tasks.core.releases import ModelRef, SnapshotRef
 from tasks.training import Lineage, RegisteredModel
@@ -31,12 +34,14 @@ class CatalogTrainings:
     def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
         model = ref.adapter or ref.base_digest or ref.base
         with self._engine.begin() as connection:
+            lock_assistant(connection, assistant)
             known = _find(connection, assistant, model)
             registered = known or RegisteredModel(model, ref, lineage, now())
             if known is None:
                 connection.execute(insert(t.models).values(assistant=assistant, **_values(registered)))
             done = {"state": "succeeded", "model": model, "error": None, "finished_at": now()}
             _change(connection, assistant, lineage.training, done)
+            note_crossing(connection, assistant)  # what crossed is consumed, and as much may have come meanwhile
         return registered
 
     def fail(self, assistant: str, training: str, error: str) -> None:
@@ -52,10 +57,18 @@ class CatalogTrainings:
             model = connection.scalar(query)
             return _find(connection, assistant, model) if model else None
 
-    def trained_on(self, assistant: str, model: ModelRef) -> frozenset[str] | None:
-        """Ids of the labels an adapter learnt from; None when no training recorded them."""
+    def last_succeeded(self, assistant: str) -> datetime | None:
+        row = t.trainings.c
+        newest = select(func.max(row.finished_at)).where(row.assistant == assistant, row.state == "succeeded")
         with reading(self._engine).begin() as connection:
-            known = _find(connection, assistant, model.adapter) if model.adapter else None
+            at = connection.scalar(newest)
+        return datetime.fromisoformat(at) if at else None
+
+    def trained_on(self, assistant: str, model: ModelRef) -> frozenset[str] | None:
+        """Ids of the labels a tuned model learnt from; None when no training recorded them."""
+        name = model.base if model.kind == "hosted" else model.adapter
+        with reading(self._engine).begin() as connection:
+            known = _find(connection, assistant, name) if name else None
         return frozenset(known.lineage.label_ids) if known else None
 
     def models(self, assistant: str) -> list[RegisteredModel]:
@@ -88,6 +101,8 @@ def _values(model: RegisteredModel) -> dict[str, Any]:
             "label_ids": list(lineage.label_ids),
             "rows": lineage.rows,
             "metrics": dict(lineage.metrics),
+            "dataset": lineage.dataset,
+            "dataset_artifact": lineage.dataset_artifact,
         },
         "created_at": model.created_at,
     }
@@ -102,5 +117,7 @@ def _model(row: RowMapping) -> RegisteredModel:
         label_ids=tuple(kept["label_ids"]),
         rows=kept["rows"],
         metrics=kept["metrics"],
+        dataset=kept.get("dataset"),
+        dataset_artifact=kept.get("dataset_artifact"),
     )
     return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), lineage, row["created_at"])

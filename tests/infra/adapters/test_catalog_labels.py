@@ -13,8 +13,8 @@ from infra.adapters.catalog.migrate import migrate
 from tasks.core.errors import BadSetting, NotFound, SourceMissing
 from tasks.core.label_splits import SplitPolicy
 from tasks.core.ports import Message
+from tasks.label_files import MAX_LINE_BYTES
 from tasks.labels import (
-    MAX_LINE_BYTES,
     LabelBench,
     accept_label,
     import_labels,

@@ -271,7 +271,7 @@ def test_what_cannot_be_answered_is_refused_by_name(refusing: str, body: dict[st
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "unknown_url"),
-        ("POST", "/v1/feedback", 404, "unknown_url"),
+        ("POST", "/v1/feedbacks", 404, "unknown_url"),
         ("GET", "/metrics", 404, "unknown_url"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("GET", "/v1/search", 400, "invalid_value"),

@@ -15,6 +15,7 @@ from service_fakes import running, wait_until
 from sqlalchemy import Engine
 
 from infra.adapters.catalog.documents import CatalogDocuments
+from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.releases import CatalogReleases
 from infra.service.app import create_app
 from infra.service.catalog_desk import CatalogDesk
@@ -210,3 +211,18 @@ def test_search_reads_the_releases_own_snapshot(desk: CatalogDesk, two_releases:
         [passage] = desk.search(desk.release("default", release).manifest, "Halden bar", RetrievalSettings(k=5))
         assert (passage.marker, passage.document) == (1, "halden.md")
         assert bar in passage.text
+
+
+def test_feedback_on_an_answer_is_joined_to_what_gave_it_and_waits_for_review(
+    desk: CatalogDesk, engine: Engine, two_releases: tuple[str, str]
+) -> None:
+    first, _ = two_releases
+    body = {"messages": [{"role": "user", "content": "At how many bar does the Halden run?"}]}
+    with running(create_app(desk)) as address:
+        answer = http.post(f"{address}/v1/chat/completions", json={"model": f"default@{first}", **body}).json()
+        said = {"response_id": answer["id"], "kind": "demonstration", "value": "At 42 bar.", "user": "ann"}
+        taken = http.post(f"{address}/v1/feedback", json=said).json()
+    assert (taken["release"], taken["snapshot"], taken["pattern"]) == (first, 1, "rag")
+    [label] = CatalogLabels(engine).labels("default")
+    assert (label.id, label.state, label.documents) == (taken["became"], "pending", ("halden.md",))
+    assert label.question == "At how many bar does the Halden run?"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.near_duplicates import SIMILAR, same_question, same_question_pairs, wording
+from tasks.core.near_duplicates import same_question, same_question_pairs, wording
 
 
 def same(a: str, b: str) -> bool:
@@ -23,6 +23,25 @@ def same(a: str, b: str) -> bool:
 )
 def test_case_punctuation_articles_and_an_ending_do_not_make_another_question(a: str, b: str) -> None:
     assert same(a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("What pressure does the Halden 300 run at?", "At what pressure does a Halden 300 run?"),
+        ("What pressure does the Halden 300 run at?", "What presure does the Halden 300 run at?"),
+        ("How long does the warranty last in winter?", "In winter, how long does the waranty last?"),
+        (
+            "How often is the filter of the pump cleaned?",
+            "Can you tell me how often the filter of the pump is cleaned?",
+        ),
+        ("Who may open the valve of the boiler?", "Who can open the valve of a boiler?"),
+        ("which oil does the gearbox take in winter?", "in winter, which oil does the geerbox take?"),
+    ],
+)
+def test_a_phrase_moved_a_small_word_changed_or_a_word_misspelt_is_the_same_question(a: str, b: str) -> None:
+    assert same(a, b)
+    assert same(b, a)
 
 
 LONG = "please tell me, for the yearly inspection in the northern warehouse that is due at the end of the month, "
@@ -44,6 +63,12 @@ LONG = "please tell me, for the yearly inspection in the northern warehouse that
         ("is it checked in may?", "is it checked in march?"),
         ("is it rinsed before use?", "is it rinsed after use?"),
         ("who may open it?", "when may one open it?"),
+        ("who must open it?", "who may open it?"),
+        ("how long is it from the tank to the boiler?", "how long is it from the boiler to the tank?"),
+        ("is it opened before the pump is started?", "is the pump started before it is opened?"),
+        ("does the pump feed the valve?", "does the valve feed the pump?"),
+        ("who signs for the travel costs of a team?", "who signs for the training costs of a team?"),
+        ("how wide is the inlet of the pump in the hall?", "how wide is the outlet of the pump in the hall?"),
     ],
 )
 def test_one_number_name_sign_letter_or_negation_makes_another_question_however_long_the_rest(a: str, b: str) -> None:
@@ -51,7 +76,9 @@ def test_one_number_name_sign_letter_or_negation_makes_another_question_however_
     assert not same(LONG + a, LONG + b)
 
 
-words = st.sampled_from(["pump", "pumps", "valve", "Halden", "300", "500", "hot", "cold", "not", "the", "runs", "at"])
+words = st.sampled_from(
+    ["pump", "pumps", "pressure", "presure", "valve", "Halden", "300", "500", "hot", "not", "the", "runs", "at", "in"]
+)
 
 
 @given(st.lists(st.lists(words, min_size=1, max_size=14).map(" ".join), max_size=12))
@@ -59,11 +86,3 @@ def test_the_fast_search_finds_exactly_the_pairs_that_comparing_each_with_each_f
     questions = [wording(text) for text in texts]
     slow = [(i, j) for i, j in combinations(range(len(texts)), 2) if same_question(questions[i], questions[j])]
     assert sorted(same_question_pairs(questions)) == slow
-
-
-def test_the_order_of_words_counts_by_nine_tenths_of_the_pieces_of_four_letters() -> None:
-    # 16 letters and spaces, " pump feed valv ", make 13 pieces; few of them are left when the words change places
-    assert not same("does the pump feed the valve", "does the valve feed the pump")
-    a, b = wording("pump feed valve").shingles, wording("valve feed pump").shingles
-    assert (len(a), len(b)) == (16 - 3, 16 - 3)
-    assert len(a & b) / len(a | b) < SIMILAR

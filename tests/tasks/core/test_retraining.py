@@ -1,11 +1,21 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import GoldenLeak
 from tasks.core.labels import Label, Split
 from tasks.core.ports import Message, TrainingRow
-from tasks.core.retraining import freeze, intent_id, refuse_leaks, should_retrain
+from tasks.core.retraining import (
+    RetrainDecision,
+    RetrainTiming,
+    Waited,
+    freeze,
+    intent_id,
+    refuse_leaks,
+    should_retrain,
+)
 
 
 def label(name: str, question: str, page: str, split: Split | None, state: str = "accepted") -> Label:
@@ -37,6 +47,52 @@ def test_force_needs_a_label_but_no_threshold() -> None:
 
 def test_the_decision_says_why() -> None:
     assert should_retrain(["a", "b"], frozenset(), threshold=5).reason == "2 new labels; a training starts at 5."
+
+
+def decided(
+    new: int,
+    *,
+    hours: float | None = None,
+    days: float = 0.0,
+    interval: float = 6.0,
+    age: float | None = 30.0,
+    **more: bool,
+) -> RetrainDecision:
+    """The decision on so many new labels at a threshold of 10."""
+    ids = [f"l-{n}" for n in range(new)]
+    timing, waited = RetrainTiming(interval, age), Waited(hours, days)
+    return should_retrain(["old", *ids], frozenset({"old"}), 10, timing=timing, waited=waited, **more)
+
+
+def test_a_label_that_has_waited_too_long_is_enough() -> None:
+    assert not decided(1, days=29.9).train
+    assert decided(1, days=30.0).train
+    assert decided(1, days=31.5).reason == "1 new labels, of which the oldest has waited 31.5 days; the limit is 30."
+    assert not decided(0, days=31.5).train
+    assert not decided(1, days=1000, age=None).train
+
+
+def test_no_training_starts_too_soon_after_one_that_succeeded() -> None:
+    assert decided(10).train  # there was none
+    assert decided(10, hours=6.0).train
+    early = decided(10, hours=5.9)
+    assert not early.train
+    assert early.reason == "10 new labels, but the last training ended 5.9 hours ago; the next may start after 6."
+    assert not decided(1, hours=5.9, days=99).train
+    assert decided(1, hours=5.9, force=True).train
+
+
+@given(
+    st.integers(0, 20), st.none() | st.floats(0, 100), st.floats(0, 100), st.floats(0, 10), st.none() | st.floats(1, 50)
+)
+def test_it_trains_exactly_when_enough_or_old_and_not_too_soon(
+    new: int, hours: float | None, days: float, interval: float, age: float | None
+) -> None:
+    due = new >= 10 or (new > 0 and age is not None and days >= age)
+    soon = hours is not None and hours < interval
+    decision = decided(new, hours=hours, days=days, interval=interval, age=age)
+    assert decision.train == (due and not soon)
+    assert decision.new == new
 
 
 def test_only_accepted_labels_of_a_split_are_frozen() -> None:

@@ -1,0 +1,116 @@
+"""Labels as commands: what an import did, where labels stand, what waits for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.nudging import nudge_now
+from flows.terminal import FAILED, Shown
+
+if TYPE_CHECKING:
+    from infra.workbench import Workbench
+    from tasks.core.opinions import Opinion
+    from tasks.labels import ImportReport
+
+REMOTE = "s3://"
+
+
+def show_label_import(bench: Workbench, place: str) -> Shown:
+    """What an import did, line by line where a line was refused."""
+    from tasks.labels import import_labels
+
+    path = Path(place).expanduser()
+    if not (place.startswith(REMOTE) or path.is_dir()):
+        return _imported(bench, [(place, import_labels(bench.labels, path))])
+    return _imported(bench, _import_all(bench, place))
+
+
+def _import_all(bench: Workbench, place: str) -> list[tuple[str, ImportReport]]:
+    from tasks.core.errors import SourceMissing
+    from tasks.labels import import_stream
+
+    reports = []
+    for file in bench.label_files(place):
+        with file.open() as stream:
+            reports.append((file.name, import_stream(bench.labels, stream, file.name)))
+    if not reports:
+        raise SourceMissing(f"There is no .jsonl file in {place}.", path=place)
+    return reports
+
+
+def _imported(bench: Workbench, reports: list[tuple[str, ImportReport]]) -> Shown:
+    """Of one file, its report; of several, the sums, and each refused line with its file."""
+    data = _as_one(reports)
+    errors = data["errors"]
+    lines = [
+        f"{data['accepted']:,} accepted, {data['pending']:,} pending, {data['duplicates']:,} duplicates, "
+        f"{len(errors):,} refused",
+        *(
+            f"  {error['file'] + ' ' if 'file' in error else ''}line {error['line']}: {error['reason']}"
+            for error in errors
+        ),
+        f"golden {data['golden']:,}, validation {data['validation']:,}, train {data['train']:,}; "
+        f"{data['new']:,} new of the {data['threshold']:,} that start a training",
+    ]
+    if data["pending"]:
+        lines.append("See what waits for a decision: ratchet labels review")
+    nudge_now(bench)
+    nothing_usable = bool(errors) and not (data["accepted"] or data["pending"] or data["duplicates"])
+    return Shown(data, "\n".join(lines), FAILED if nothing_usable else 0)
+
+
+def _as_one(reports: list[tuple[str, ImportReport]]) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [report.as_json() for _, report in reports]
+    if len(found) == 1:
+        return found[0]
+    sums = {name: sum(one[name] for one in found) for name in ("accepted", "pending", "duplicates")}
+    errors = [{"file": name, **error} for (name, _), one in zip(reports, found, strict=True) for error in one["errors"]]
+    pages = sorted({page for one in found for page in one["unknown_pages"]})
+    return found[-1] | sums | {"errors": errors, "unknown_pages": pages}
+
+
+def show_label_status(bench: Workbench) -> Shown:
+    """Counts by state and split."""
+    from dataclasses import asdict
+
+    from tasks.labels import label_status
+
+    counts = asdict(label_status(bench.labels))
+    return Shown(counts, "\n".join(f"{name:<16} {count:,}" for name, count in counts.items()))
+
+
+def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
+    """Decides on some, then lists what is still pending."""
+    from tasks.labels import accept_label, labels_to_review, opinions_to_review, reject_label
+
+    for one in accept:
+        accept_label(bench.labels, one)
+    for one in reject:
+        reject_label(bench.labels, one, "rejected in review")
+    if accept:
+        nudge_now(bench)
+    labels, opinions = labels_to_review(bench.labels), opinions_to_review(bench.labels)
+    data = [
+        {"id": x.id, "question": x.question, "answer": x.answer, "documents": list(x.documents), "reason": x.reason}
+        for x in labels
+    ]
+    lines = [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" for x in labels]
+    lines += [f"{x.id}  {x.question}\n    {_said(x)}\n    {x.reason}" for x in opinions]
+    listed = {"pending": data, "opinions": [_opinion(x) for x in opinions]}
+    return Shown(listed, "\n".join(lines) or "Nothing is waiting for review.")
+
+
+def _said(opinion: Opinion) -> str:
+    from tasks.core.opinions import Preference
+
+    if isinstance(opinion, Preference):
+        return f"rather: {opinion.chosen}\n    than:   {opinion.rejected}"
+    comment = f" ({opinion.comment})" if opinion.comment else ""
+    return f"{opinion.value:g} of 1{comment}: {opinion.answer}"
+
+
+def _opinion(opinion: Opinion) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {name: value for name, value in asdict(opinion).items() if name not in ("state", "split")}

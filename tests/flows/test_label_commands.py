@@ -1,0 +1,129 @@
+"""Labels and models on the command line."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from source_places import BUCKET, S3Place, S3Server, s3_server
+
+from flows.cli import ratchet
+from infra.adapters.catalog.feedback import CatalogFeedback
+from infra.workbench import open_workbench
+from tasks.core.feedback import Feedback, Response
+
+pytestmark = pytest.mark.usefixtures("home")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
+
+
+def read(result: Result) -> dict[str, Any]:
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def lines(*rows: dict[str, object]) -> str:
+    return "\n".join(json.dumps(row) for row in rows)
+
+
+MAST = {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.html"]}
+PUMP = {"question": "How much water does the bilge pump move?", "answer": "90 litres.", "documents": ["pump.md"]}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+def test_labels_are_imported_from_s3(run: Run, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    S3Place(s3.emptied()).write("labels/day.jsonl", (lines(MAST, PUMP) + "\n{broken").encode())
+    monkeypatch.setenv("RATCHET_S3_ENDPOINT_URL", s3.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    report = read(run("labels", "import", f"s3://{BUCKET}/labels/day.jsonl", "--json"))
+    assert (report["accepted"], [error["line"] for error in report["errors"]]) == (2, [3])
+    assert read(run("labels", "import", f"s3://{BUCKET}/labels/day.jsonl", "--json"))["duplicates"] == 2
+    missing = run("labels", "import", f"s3://{BUCKET}/labels/no.jsonl", "--json")
+    assert (missing.exit_code, read(missing)["error"]["code"]) == (2, "source_missing")
+
+
+def test_a_folder_is_imported_and_each_bad_line_is_named_with_its_file(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(lines(MAST) + "\n{")
+    (folder / "b.jsonl").write_text(lines(MAST, PUMP))
+    report = read(run("labels", "import", folder, "--json"))
+    assert (report["accepted"], report["duplicates"]) == (2, 1)
+    assert [(Path(error["file"]).name, error["line"]) for error in report["errors"]] == [("a.jsonl", 2)]
+
+
+def test_preferences_and_ratings_are_counted_and_reviewed(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "opinions.jsonl"
+    better = {"question": "How hot?", "chosen": "60 °C.", "rejected": "70 °C."}
+    worse = {"question": "How hot?", "chosen": "70 °C.", "rejected": "60 °C."}
+    file.write_text(lines(better, worse, {"prompt": "How hot?", "completion": "60 °C.", "label": True}))
+    assert read(run("labels", "import", file, "--json"))["pending"] == 1
+    status = read(run("labels", "status", "--json"))
+    assert (status["preferences"], status["ratings"], status["opinions_pending"]) == (1, 1, 1)
+    [waiting] = read(run("labels", "review", "--json"))["opinions"]
+    assert "rather: 70 °C." in run("labels", "review").stdout
+    assert read(run("labels", "review", "--accept", waiting["id"], "--json")) == {"pending": [], "opinions": []}
+    assert read(run("labels", "status", "--json"))["preferences"] == 2
+    assert run("labels", "review", "--reject", "p-none").exit_code == 2
+
+
+def test_feedback_waits_for_review_with_who_said_it(run: Run) -> None:
+    desk = CatalogFeedback(open_workbench("default").engine)
+    desk.remember(Response("chatcmpl-1", "default", "r-1", 1, "rag", "How hot?", "60 °C. [1]", ("a.md",)))
+    label = desk.take(Feedback("chatcmpl-1", "demonstration", "90 °C.", "ann")).became
+    desk.take(Feedback("chatcmpl-1", "boolean", False, "bob"))
+    shown = read(run("labels", "review", "--json"))
+    assert [(x["id"], x["reason"]) for x in shown["pending"]] == [
+        (label, "ann wrote this instead of the answer of release r-1")
+    ]
+    assert [(x["value"], x["contributor"]) for x in shown["opinions"]] == [(0.0, "bob")]
+    run("labels", "review", "--accept", label, "--accept", shown["opinions"][0]["id"])
+    status = read(run("labels", "status", "--json"))
+    assert (status["accepted"], status["ratings"], status["pending"]) == (1, 1, 0)
+
+
+def test_what_is_set_is_collected(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text(lines(MAST))
+    monkeypatch.setenv("RATCHET_LABEL_SOURCES", json.dumps([str(file)]))
+    report = read(run("labels", "collect", "--json"))
+    assert [(x["name"], x["accepted"]) for x in report["files"]] == [(str(file), 1)]
+    assert report["told"] == []
+
+
+def test_models_are_listed_with_their_releases_and_the_rows_of_one_come_out_by_its_hash(
+    run: Run, docs: Path, tmp_path: Path
+) -> None:
+    assert run("models").stdout.startswith("No models yet")
+    run("ingest", docs)
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text(lines(MAST | {"split": "train"}, PUMP | {"split": "train"}))
+    run("labels", "import", labels)
+    trained = read(run("train", "--force", "--json"))
+    adapter, base = read(run("models", "--json"))["models"]
+    assert (adapter["model"], adapter["kind"], adapter["state"]) == (trained["model"], "lora", "candidate")
+    assert adapter["releases"] == {trained["release"]: "candidate"}
+    assert (adapter["lineage"]["labels"], adapter["lineage"]["snapshot"]) == (2, 1)
+    assert (base["kind"], base["state"], base["lineage"]) == ("base", "current", None)
+    out = tmp_path / "rows.jsonl"
+    exported = read(run("labels", "export", "--model", trained["model"], out, "--json"))
+    assert exported["rows"] == trained["examples"]
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == exported["dataset"] == adapter["lineage"]["dataset"]
+    again = tmp_path / "again.jsonl"
+    run("labels", "export", "--dataset", exported["dataset"][:12], again)
+    assert again.read_bytes() == out.read_bytes()
+    for words in (["--model", "sha256-none"], ["--dataset", "ffff"], []):
+        assert run("labels", "export", *words, tmp_path / "nothing.jsonl").exit_code == 2
+    assert not (tmp_path / "nothing.jsonl").exists()
