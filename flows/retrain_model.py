@@ -11,9 +11,10 @@ from pydantic import Field
 from blocks.assistant import open_assistant
 from flows.approval import asked_elsewhere, recalled
 from flows.evaluate_release import evaluate, register
+from flows.hosted_jobs import retirements
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
-from flows.running import perform
+from flows.running import log, logged_progress, perform
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, training
 from tasks.core.candidates import reference
@@ -21,16 +22,22 @@ from tasks.core.documents import Snapshot
 from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retraining import RetrainDecision
+from tasks.core.training_method import MethodChoice
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 from tasks.training import TrainingReport
+from tasks.training_choice import choose_where
 
 
 class RetrainRequest(AssistantRequest):
     """Whether to train regardless, and how far to go."""
 
-    method: Literal["lora"] = Field(default="lora", description="LoRA on the base model, on this machine")
-    force: bool = Field(default=False, description="Train even below the threshold of new labels")
+    method: Literal["lora", "openai", "auto"] = Field(
+        default="lora", description="LoRA on this machine, OpenAI's fine-tuning protocol at a vendor, or what fits best"
+    )
+    force: bool = Field(
+        default=False, description="Train below the threshold, and again where a vendor's job ended without a model"
+    )
     evaluate: bool = Field(default=True, description="Judge the candidate")
     promote: bool = Field(default=True, description="Promote the candidate when it passes")
 
@@ -45,6 +52,7 @@ class RetrainReport:
     evaluation: Evaluation | None
     promotion: Promotion | None
     approval: str | None = None  # what a person decided, or where one is asked to
+    choice: MethodChoice | None = None  # where it was trained, and why
 
     def as_json(self) -> dict[str, object]:
         """The object of `ratchet train --json`."""
@@ -56,6 +64,8 @@ class RetrainReport:
             "seconds": round(made.seconds, 1) if made else 0.0,
             "trained": made is not None,
             "reason": self.decision.reason,
+            "method": self.choice.method if self.choice else None,
+            "method_reason": self.choice.reason if self.choice else None,
         }
 
 
@@ -81,23 +91,27 @@ async def retrain(bench: Workbench, request: RetrainRequest) -> RetrainReport:
 
 async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainReport:
     """Trains when it is time, registers the candidate and judges it; promotes nothing."""
+    for alarm in retirements(bench):
+        log(alarm.sentence)
     decision = await perform(training.decide, bench.training, force=request.force)
     if not decision.train and not waiting_model(bench):
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
-    made = await train(bench, start, snapshot)
+    made, choice = await train(bench, request, start, snapshot)
     manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
     release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
     if not request.evaluate:
-        return RetrainReport(decision, made, release, None, None)
+        return RetrainReport(decision, made, release, None, None, choice=choice)
     if waiting := await asked_elsewhere(topic_now(bench, release.id)):
-        return RetrainReport(decision, made, release, None, None, waiting)
-    return RetrainReport(decision, made, release, await evaluate(bench, release.id), None)
+        return RetrainReport(decision, made, release, None, None, waiting, choice)
+    return RetrainReport(decision, made, release, await evaluate(bench, release.id), None, choice=choice)
 
 
-async def train(bench: Workbench, start: ReleaseManifest, snapshot: Snapshot) -> TrainingReport:
-    """The model of today's labels, on this snapshot's passages, in the prompt it will be served with."""
+async def train(
+    bench: Workbench, request: RetrainRequest, start: ReleaseManifest, snapshot: Snapshot
+) -> tuple[TrainingReport, MethodChoice]:
+    """The model of today's labels, on this snapshot's passages, in its prompt as served; and where it was trained."""
     labels = await perform(training.freeze_labels, bench.training)
     rows = await perform(
         training.render_rows,
@@ -107,7 +121,11 @@ async def train(bench: Workbench, start: ReleaseManifest, snapshot: Snapshot) ->
         training.tuned_prompt(start.prompt),
         start.retrieval,
     )
-    return await perform(training.train_and_register, bench.training, rows, shown_progress())
+    choice = await perform(choose_where, bench.choice, request.method, rows.train)
+    log(choice.reason)
+    trainer = bench.training_by(choice.method, another=request.force)
+    progress = shown_progress() or (logged_progress() if choice.method == "openai" else None)
+    return await perform(training.train_and_register, trainer, rows, progress), choice
 
 
 def waiting_model(bench: Workbench) -> bool:

@@ -15,6 +15,7 @@ from prefect.context import FlowRunContext
 from infra.workbench import Workbench
 from tasks.core.errors import WorthRetrying
 from tasks.core.evidence import PAGE, REPORT
+from tasks.core.ports import Progress
 from tasks.documents import stopping
 from tasks.evaluation import Evaluation
 from tasks.reports import gate_table
@@ -89,6 +90,21 @@ def log(sentence: str) -> None:
     """Into the flow run's log. Outside a flow run the caller says it."""
     if FlowRunContext.get() is not None:
         get_run_logger().info(sentence)
+
+
+def logged_progress() -> Progress | None:
+    """Progress into the flow run's log, each thing that is said once. None outside a flow run."""
+    if FlowRunContext.get() is None:
+        return None
+    said = ""
+
+    def tell(what: str, _done: int, _total: int) -> None:
+        nonlocal said
+        if what != said:
+            get_run_logger().info(what)
+        said = what
+
+    return tell
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:

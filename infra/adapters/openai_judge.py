@@ -118,7 +118,7 @@ class OpenAiJudge:
             try:
                 completion = ask(tries, self._what, self._patience)
             except UsageError as error:
-                understood = _conceded(spoken, error)
+                understood = conceded(spoken, error)
                 if understood is None:
                     raise
                 spoken = understood
@@ -222,7 +222,7 @@ def request_of(model: str, question: JudgeQuestion, dialect: Dialect, max_reply_
     return request
 
 
-def _conceded(dialect: Dialect, error: UsageError) -> Dialect | None:
+def conceded(dialect: Dialect, error: UsageError) -> Dialect | None:
     """The dialect without what the server refused by name; None when it refused something else."""
     cause = error.__cause__
     named = str(getattr(cause, "param", None) or getattr(cause, "message", ""))

@@ -5,7 +5,9 @@ RatchetError
 │   ├── UsageError              the request itself is wrong
 │   │   ├── SourceMissing       the folder, bucket or repository is not there
 │   │   ├── NotFound            no such assistant, release, snapshot, model or report
-│   │   └── BadSetting          a setting or file does not hold what it should
+│   │   ├── BadSetting          a setting or file does not hold what it should
+│   │   │   └── WrongKey        a vendor does not know the API key
+│   │   └── InvalidTrainingFile what would be trained on breaks the vendor's rules
 │   ├── TooManyDeletions        the run would delete more than max_delete_fraction of the documents
 │   ├── IndexIncomplete         the index does not hold exactly what the snapshot says
 │   ├── LeaseLost               another run took over; this one must not publish
@@ -15,11 +17,21 @@ RatchetError
 │   │   └── AdapterBroken       a LoRA adapter failed its proof (keys, shapes, finite, digest, golden logits)
 │   ├── Stopped                 somebody asked the run to end
 │   ├── GoldenLeak              a golden question or its page is in the training data
-│   └── NotEnoughLabels         too few accepted labels for what was asked
+│   ├── NotEnoughLabels         too few accepted labels for what was asked
+│   ├── BudgetExceeded          a hosted training would cost more than what is left to spend
+│   ├── QuotaExhausted          the vendor's account has no credit left
+│   ├── NotAllowed              the vendor does not let this account do that
+│   ├── TrainingRetired         the vendor trains no models any more, for this account or for anybody
+│   ├── HostedJobFailed         the vendor's job ended without a model
+│   └── HostedJobCancelled      somebody cancelled the vendor's job
 └── WorthRetrying               the world may be different in a moment
     ├── AssistantBusy           another run holds the lease
     ├── IndexUnavailable        the vector index cannot be reached
     ├── ModelUnavailable        the chat model or embedder cannot be reached
+    ├── HostedUnavailable       the vendor's training service cannot be reached, or answers nonsense
+    │   ├── OutcomeUnknown      a job may or may not have been created; nobody may create another yet
+    │   └── RateLimited         too many requests; the vendor may say how long to wait
+    ├── HostedJobWaiting        the vendor's job goes on, and this run has waited as long as it may
     └── CatalogUnavailable      the catalog cannot be reached or is locked
 """
 
@@ -61,6 +73,14 @@ class BadSetting(UsageError):
     """A setting or file does not hold what it should."""
 
 
+class WrongKey(BadSetting):
+    """A vendor does not know the API key."""
+
+
+class InvalidTrainingFile(UsageError):
+    """What would be trained on breaks the vendor's rules; `values["problems"]` lists all of them."""
+
+
 class TooManyDeletions(CannotRetry):
     """The run would delete more than `max_delete_fraction` of the documents."""
 
@@ -97,6 +117,30 @@ class NotEnoughLabels(CannotRetry):
     """Too few accepted labels for what was asked."""
 
 
+class BudgetExceeded(CannotRetry):
+    """A hosted training would cost more than what is left to spend."""
+
+
+class QuotaExhausted(CannotRetry):
+    """The vendor's account has no credit left."""
+
+
+class NotAllowed(CannotRetry):
+    """The vendor does not let this account do that."""
+
+
+class TrainingRetired(CannotRetry):
+    """The vendor trains no models any more, for this account or for anybody."""
+
+
+class HostedJobFailed(CannotRetry):
+    """The vendor's job ended without a model; `values` hold its `vendor_code`, `vendor_message` and `param`."""
+
+
+class HostedJobCancelled(CannotRetry):
+    """Somebody cancelled the vendor's job."""
+
+
 class WorthRetrying(RatchetError):
     """The world may be different in a moment."""
 
@@ -111,6 +155,22 @@ class IndexUnavailable(WorthRetrying):
 
 class ModelUnavailable(WorthRetrying):
     """The chat model or embedder cannot be reached."""
+
+
+class HostedUnavailable(WorthRetrying):
+    """The vendor's training service cannot be reached, or answers nonsense. Nothing was created."""
+
+
+class OutcomeUnknown(HostedUnavailable):
+    """A job may or may not have been created; nobody may create another yet."""
+
+
+class RateLimited(HostedUnavailable):
+    """Too many requests; `values["wait_seconds"]` is what the vendor asks for, None when it does not say."""
+
+
+class HostedJobWaiting(WorthRetrying):
+    """The vendor's job goes on, and this run has waited as long as it may."""
 
 
 class CatalogUnavailable(WorthRetrying):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tasks.core.hosted_jobs import Checkpoint, JobRequest, RemoteEvent, RemoteJob
+
     Vectors = NDArray[np.float32]
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
@@ -261,6 +263,51 @@ class Trainer(Protocol):
         progress: Progress | None = None,
     ) -> TrainedModel:
         """Trains in `workdir`, which a second call after a kill resumes from."""
+
+
+class FineTuning(Protocol):
+    """A vendor's training service. Each call is one request or few, tried once: whoever calls decides what is repeated.
+
+    Every call raises HostedUnavailable or RateLimited when the service cannot be asked now, and WrongKey, NotAllowed,
+    NotFound, QuotaExhausted, TrainingRetired or UsageError when it refuses.
+    """
+
+    @property
+    def name(self) -> str:
+        """Whom is spoken to, for messages and fingerprints: a host."""
+
+    def check(self) -> None:
+        """Raises what a key or an account would be refused with. Creates nothing."""
+
+    def upload(self, name: str, content: bytes) -> str:
+        """Stores a file to train on; returns its id. A repeated upload is another file."""
+
+    def find_file(self, name: str, size_bytes: int) -> str | None:
+        """The id of a whole file of that name and size to train on; None when none is listed."""
+
+    def has_file(self, file: str) -> bool:
+        """Whether the file is there."""
+
+    def delete_file(self, file: str) -> None:
+        """Deletes a file. One that is not there is no error."""
+
+    def create(self, request: JobRequest) -> RemoteJob:
+        """Creates a job that will be paid for. Sent once. Raises OutcomeUnknown when it may have been created."""
+
+    def jobs(self, mark: str, since: float) -> Sequence[RemoteJob]:
+        """Listed jobs created at `since` or later that carry the mark, or no mark at all."""
+
+    def job(self, job: str) -> RemoteJob:
+        """How a job is."""
+
+    def cancel(self, job: str) -> RemoteJob:
+        """Ends a job. One that has ended already stays as it is."""
+
+    def events(self, job: str, after: str | None) -> Sequence[RemoteEvent]:
+        """What was told about a job after that event, oldest first; without one, from the beginning."""
+
+    def checkpoints(self, job: str) -> Sequence[Checkpoint]:
+        """The models kept on the way, by step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from judge_fakes import MemoryJudgements
 
 from tasks.core.errors import BadSetting, SourceMissing
 from tasks.human_judgements import JudgementImport, Taken, import_judgements
-from tasks.labels import MAX_LINE_BYTES
+from tasks.label_files import MAX_LINE_BYTES
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""What a job costs, said beforehand, and a budget that holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hosted_vendor import billed_tokens
+from hosted_world import rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.errors import BadSetting, BudgetExceeded
+from tasks.core.hosted_cost import BUDGET_SECONDS, Estimate, committed_usd, estimate, price_of, require_budget
+from tasks.core.hosted_files import HostedFile, PreferenceRow, TokenCount, preference_file, supervised_file, tokens_of
+from tasks.core.hosted_jobs import HostedJob
+from tasks.core.ports import Message, TrainingRow
+
+WORDS = TokenCount(lambda text: len(text.split()), exact=True)
+ROW = HostedJob("default", "t-1", "gpt-4.1-mini", "supervised", 1_000, 0.5, begun_at=0.0, wanted=("sha",))
+DAY = 24 * 3600.0
+
+
+def test_an_estimate_is_tokens_times_epochs_times_price() -> None:
+    line = '{"messages": [{"role": "user", "content": "one two"}, {"role": "assistant", "content": "three"}]}'
+    tokens = (3 + 1 + 2) + (3 + 1 + 1) + 3  # per message: around it, its role, its words; and the reply
+    asked = estimate(HostedFile((line,) * 5), "supervised", 4, 25.0, WORDS)
+    assert asked == Estimate(5 * 4 * tokens, 5 * 4 * tokens * 25.0 / 1_000_000, exact=True)
+
+
+def test_a_preference_is_billed_for_its_prompt_and_both_answers() -> None:
+    file = preference_file([PreferenceRow("l", (Message("user", "a b"),), "c d e", "f")])
+    assert tokens_of(file.lines[0], "dpo", WORDS) == (3 + 1 + 2) + (3 + 1 + 3) + (3 + 1 + 1) + 3
+
+
+@given(st.text(), st.text(min_size=1))
+def test_without_a_tokenizer_it_is_never_too_little(question: str, answer: str) -> None:
+    file = supervised_file([TrainingRow("l", (Message("user", question),), answer)])
+    bound = tokens_of(file.lines[0], "supervised", TokenCount())
+    bytes_said = len((question + answer + "user" + "assistant").encode("utf-8", "surrogatepass"))
+    assert bound >= bytes_said + 2 * 3 + 3
+
+
+def test_an_upper_bound_says_that_it_is_one() -> None:
+    assert "at most" in estimate(supervised_file(rows()), "supervised", 1, 3.0, TokenCount()).sentence
+    assert "at most" not in estimate(supervised_file(rows()), "supervised", 1, 3.0, WORDS).sentence
+
+
+def test_the_cookbooks_count_and_ours_agree_on_what_is_billed() -> None:
+    import json
+
+    file = supervised_file(rows())
+    billed = sum(billed_tokens(json.loads(line), WORDS.count) for line in file.lines)
+    assert abs(estimate(file, "supervised", 1, 3.0, WORDS).tokens - billed) <= 0.02 * billed
+
+
+@pytest.mark.parametrize(
+    ("base", "price"),
+    [("gpt-4.1-mini-2025-04-14", 5.0), ("gpt-4o-mini", 3.0), ("ft:gpt-4o-mini-2024-07-18:acme:x:1", 3.0)],
+)
+def test_the_price_of_a_listed_model_is_known(base: str, price: float) -> None:
+    assert price_of(base, None, at_openai=True) == price
+    assert price_of(base, 7.0, at_openai=True) == 7.0
+
+
+@pytest.mark.parametrize(("base", "at_openai"), [("gpt-4.1-nano", True), ("gpt-4o-mini", False), ("gpt-4", True)])
+def test_a_price_nobody_said_is_asked_for(base: str, at_openai: bool) -> None:
+    with pytest.raises(BadSetting, match="RATCHET_HOSTED_USD_PER_MILLION_TOKENS"):
+        price_of(base, None, at_openai=at_openai)
+    assert price_of(base, 0.0, at_openai=at_openai) == 0.0
+
+
+def test_a_budget_is_kept_to_the_cent() -> None:
+    require_budget(Estimate(1, 0.5, exact=True), [ROW], 1.0, now=DAY)
+    with pytest.raises(BudgetExceeded, match=r"\$0.50 of the budget of \$1.00") as raised:
+        require_budget(Estimate(1, 0.51, exact=True), [ROW], 1.0, now=DAY)
+    assert (raised.value.values["spent_usd"], raised.value.values["cost_usd"]) == (0.5, 0.51)
+
+
+def test_what_was_begun_over_30_days_ago_counts_no_more() -> None:
+    with pytest.raises(BudgetExceeded):
+        require_budget(Estimate(1, 0.6, exact=True), [ROW], 1.0, now=BUDGET_SECONDS - 1)
+    require_budget(Estimate(1, 0.6, exact=True), [ROW], 1.0, now=BUDGET_SECONDS)
+
+
+@pytest.mark.parametrize("state", ["intended", "unknown", "running", "succeeded", "failed"])
+def test_whatever_may_be_paid_for_counts(state: str) -> None:
+    assert committed_usd(replace(ROW, state=state, creates=1)) == 0.5  # type: ignore[arg-type]
+
+
+def test_what_ended_before_anything_was_created_is_free_again() -> None:
+    assert committed_usd(replace(ROW, state="cancelled")) == 0.0
+    assert committed_usd(replace(ROW, state="cancelled", spent_usd=0.2)) == 0.2
+    assert committed_usd(replace(ROW, state="cancelled", creates=1)) == 0.5
