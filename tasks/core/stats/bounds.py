@@ -52,13 +52,13 @@ def bootstrap_t(pages: Pages, alpha: float, how: Resampling) -> tuple[Floats, Fl
 
 def studentised(pages: Pages, how: Resampling) -> tuple[Floats, Floats, Floats]:
     """Mean and standard error (metrics,), and (resamples, metrics) distances of drawn means in their own errors."""
-    mean, error = _mean_and_error(np.ones((1, pages.count), dtype=np.uint16), pages)
-    drawn, errors = _mean_and_error(times_drawn(how, pages.count), pages)
+    mean, error = standard_errors(np.ones((1, pages.count), dtype=np.uint8), pages)
+    drawn, errors = standard_errors(times_drawn(how, pages.count), pages)
     return mean[0], error[0], (drawn - mean[0]) / errors
 
 
-def _mean_and_error(drawn: Drawn, pages: Pages) -> tuple[Floats, Floats]:
-    """Per row: the ratio mean and its clustered standard error, never below that of one question."""
+def standard_errors(drawn: Drawn, pages: Pages) -> tuple[Floats, Floats]:
+    """Per row of drawn pages: the means, and their clustered standard errors, never below that of one question."""
     s, n, metrics = pages.sums, pages.sizes[:, None], pages.sums.shape[1]
     weighed = weigh(drawn, np.hstack([s, on_grid(s * s), s * n, n, n * n]))
     sums, squares, products = (weighed[:, at * metrics : (at + 1) * metrics] for at in range(3))

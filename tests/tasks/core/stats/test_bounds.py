@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.stats import Estimate, Resampling, estimate_difference, estimate_share
-from tasks.core.stats.bounds import bounds, one_page_more, unseen_pages
+from tasks.core.stats.bounds import bootstrap_t, bounds, one_page_more, unseen_pages
 from tasks.core.stats.pages import pages_of
 
 QUICK = Resampling(resamples=1_000)
@@ -62,6 +62,19 @@ def test_unseen_pages_are_lost_whole_and_the_others_stay_as_they_are() -> None:
     unseen = 1 - 0.05 ** (1 / 20)
     assert lower == pytest.approx((1 - unseen) * 0.4 - unseen, abs=1e-5)
     assert upper == pytest.approx((1 - unseen) * 0.4 + unseen, abs=1e-5)
+
+
+def test_one_page_of_forty_lost_whole_is_not_shown_to_be_within_ten_points() -> None:
+    """Were one page in ten lost, so few would be seen on 40: (1 - 1/10)^40 + 40 / 10 · (1 - 1/10)^39 = 8 %."""
+    assert 0.9**40 + 4 * 0.9**39 > 0.05
+    lost_whole = [-1.0] * 5 + [0.0] * 195
+    assert difference(lost_whole, _by_page(40, 5)).lower <= -0.1
+
+
+def test_the_studentised_bootstrap_reaches_further_to_the_side_of_the_rare_values() -> None:
+    pages = pages_of([-1.0] * 6 + [0.0] * 94, range(100))
+    [lower], [upper] = bootstrap_t(pages, 0.05, QUICK)
+    assert pages.means[0] - lower > 1.3 * (upper - pages.means[0])
 
 
 def test_the_same_seed_gives_the_same_bounds_and_another_seed_others() -> None:

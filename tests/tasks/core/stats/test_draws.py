@@ -1,11 +1,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from tasks.core.stats.bounds import standard_errors
 from tasks.core.stats.draws import GRID, ONE, Resampling, on_grid, page_weights, times_drawn, weigh
+from tasks.core.stats.pages import pages_of
 
 QUICK = Resampling(resamples=1_000)
 ROOT = Path(__file__).parents[4]
@@ -53,6 +56,16 @@ def test_weighing_is_exact_whatever_the_order() -> None:
     assert (weigh(weights, values) * GRID == by_integers).all()
     order = rng.permutation(600)
     assert (weigh(weights[:, order], values[order]) == weigh(weights, values)).all()
+
+
+def test_squares_of_large_pages_are_summed_exactly_too() -> None:
+    values = np.random.default_rng(1).uniform(0, 1, 30_000)
+    pages = pages_of(values, np.repeat(range(30), 1_000).tolist())
+    drawn = times_drawn(QUICK, 30)
+    forth = standard_errors(drawn, pages)
+    back = standard_errors(drawn[:, ::-1], replace(pages, sums=pages.sums[::-1], sizes=pages.sizes[::-1]))
+    assert (forth[0] == back[0]).all()
+    assert (forth[1] == back[1]).all()
 
 
 def test_bounds_are_the_same_bits_on_one_thread_and_on_two_and_without_fast_instructions() -> None:

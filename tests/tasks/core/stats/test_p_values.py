@@ -1,4 +1,5 @@
 from math import comb, sqrt
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -32,6 +33,16 @@ def test_a_gain_makes_the_same_losses_less_surprising() -> None:
 def test_a_wider_margin_makes_the_same_losses_less_surprising() -> None:
     values = [-1.0] * 10 + [0.0] * 10
     assert p(values, margin=0.0) < p(values, margin=0.15) < p(values, margin=0.4)
+
+
+def test_the_more_careful_of_the_two_tests_counts() -> None:
+    """Ten of thirty lost: the bootstrap knows the shape. A quarter lost on each of forty: it sees no spread."""
+    assert p([-1.0] * 10 + [0.0] * 20, margin=0.15) > _by_score(10, 30, 0.15) + 0.005
+    assert p([-0.25] * 40, margin=0.15) == pytest.approx(_by_score(10, 40, 0.15))
+
+
+def _by_score(lost: float, n: int, margin: float) -> float:
+    return 1 - NormalDist().cdf(tango(lost, 0, n, margin))
 
 
 def test_questions_about_the_same_pages_prove_less() -> None:

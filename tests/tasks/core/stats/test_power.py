@@ -38,12 +38,11 @@ def test_more_are_asked_for_than_there_were() -> None:
 
 
 def test_pages_that_may_be_lost_whole_take_more_where_nothing_differs() -> None:
-    """The share of pages that none of n / 5 shows is below a tenth from 29 pages on."""
-    alone = replace(TENTH_DIFFERS, n=20, clusters=20, spread=0.0)
-    by_five = replace(alone, clusters=4, page_size=5.0, large_page=5.0)
-    few, many = (questions_needed(seen, 0.1, alpha=0.05) for seen in (alone, by_five))
-    assert many > few
-    assert many >= 5 * least_questions(0.1, alpha=0.05)
+    """Five questions a page: as many pages as it takes to hold one of a hundred."""
+    alone = Estimate(0.0, -0.01, 0.01, 1_000, 1_000, spread=0.0, design_effect=1.0)
+    by_five = replace(alone, clusters=200, page_size=5.0, large_page=5.0)
+    few, many = (questions_needed(seen, 0.01, alpha=0.05) for seen in (alone, by_five))
+    assert few < 5 * least_questions(0.01, alpha=0.05) < many
 
 
 @pytest.mark.parametrize(("size", "differing"), [(1, 0.3), (3, 0.15)])
