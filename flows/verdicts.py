@@ -71,12 +71,15 @@ def next_step(evaluation: Evaluation) -> str | None:
     if evaluation.verdict == "REJECT":
         return None
     wanted = questions_wanted(evaluation.gates)
+    others = [gate.name for gate in evaluation.gates if gate.outcome == "undecided" and not _NAMED.search(gate.reason)]
+    first = f"see to {', '.join(others)}; more labels would not decide {'it' if len(others) == 1 else 'them'}"
     if wanted is None:
-        return "see to the first doubt above; more labels would not decide it"
-    return (
+        return first
+    labels = (
         f"about {wanted:,} golden questions would decide every doubt that questions can, there are "
         f"{evaluation.questions:,}: ratchet labels import FILE.jsonl, then ratchet evaluate {evaluation.release}"
     )
+    return f"{first}; {labels}" if others else labels
 
 
 def questions_wanted(gates: Sequence[Gate]) -> int | None:

@@ -19,6 +19,8 @@ from tasks.core.stats import (
     questions_needed,
 )
 
+MOST_ASKED_FOR = 20_000  # golden questions; above, no number is named
+
 Outcome = Literal["pass", "fail", "undecided", "reported"]  # reported: worth knowing, decides nothing
 
 
@@ -116,5 +118,15 @@ def _what_would_decide(seen: Estimate, line: Line, alpha: float) -> str:
     if line.at >= 1:
         return " Undecided: no number of labels shows that there is never an exception; lower the floor."
     reachable = 0.0 if line.at < 0 <= seen.upper else seen.mean
-    needed = questions_needed(seen, max(abs(reachable - line.at), 0.005), alpha=alpha)
-    return f" Undecided: about {needed:,} such questions would decide it."
+    return f" Undecided: {would_decide(questions_needed(seen, max(abs(reachable - line.at), 0.005), alpha=alpha))}"
+
+
+def would_decide(needed: int) -> str:
+    """How a doubt names the questions it takes; where nobody would write so many, what to do instead.
+
+    >>> would_decide(240)
+    'about 240 such questions would decide it.'
+    """
+    if needed > MOST_ASKED_FOR:
+        return f"so near to the line, more than {MOST_ASKED_FOR:,} questions would be needed: a person should look."
+    return f"about {needed:,} such questions would decide it."

@@ -67,6 +67,11 @@ def test_a_doubt_that_questions_cannot_settle_asks_for_none() -> None:
     assert "more labels would not decide it" in (next_step(judged("HOLD", UNKNOWN)) or "")
 
 
+def test_doubts_that_labels_would_not_settle_are_named_before_those_they_would() -> None:
+    todo = next_step(judged("HOLD", DOUBT, UNKNOWN)) or ""
+    assert todo.startswith("see to no-leak; more labels would not decide it; about 1,240 golden questions")
+
+
 @pytest.mark.parametrize(("verdict", "todo"), [("PROMOTE", "ratchet promote r-2"), ("REJECT", None)])
 def test_other_verdicts_say_what_is_next_too(verdict: VerdictWord, todo: str | None) -> None:
     assert next_step(judged(verdict, BAD if verdict == "REJECT" else PASSED)) == todo

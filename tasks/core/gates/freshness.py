@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tasks.core.comparison import Touch
 from tasks.core.gate import Gate, Outcome
-from tasks.core.missing import changes
+from tasks.core.missing import changes, shares
 from tasks.core.policy import Policy
 from tasks.core.scoring import ScoreSheet, only
 from tasks.core.stats import sign_test
@@ -15,13 +15,17 @@ from tasks.core.stats import sign_test
 def fresh_gate(candidate: ScoreSheet, baseline: ScoreSheet, touched: Mapping[str, Touch], policy: Policy) -> Gate:
     """Questions whose answer changed with the documents are answered from the new text.
 
-    All of them are asked, they are no sample of pages: hence an exact sign test over questions, without clusters. It
+    All of them are asked, they are no sample of pages. So when every one is right, nothing is left to doubt, be it a
+    single one: most edits change one or two answers. Otherwise an exact sign test over questions, without clusters,
     guards against answers that flip by chance.
     """
     changed = [label for label, touch in touched.items() if touch == "answer"]
     if not changed:
         return Gate("fresh", "pass", "Not required: no golden question's answer changed with the documents.")
-    found = changes(only(candidate, changed), only(baseline, changed), "right").at_worst.values
+    now = only(candidate, changed)
+    if all(value == 1 for value in shares(now, "right").at_worst.values):
+        return _all_right(len(changed))
+    found = changes(now, only(baseline, changed), "right").at_worst.values
     better, worse = sum(v > 0 for v in found), sum(v < 0 for v in found)
     gained, lost = sign_test(better, worse), sign_test(worse, better)
     outcome: Outcome = (
@@ -31,6 +35,12 @@ def fresh_gate(candidate: ScoreSheet, baseline: ScoreSheet, touched: Mapping[str
     if outcome == "undecided":
         reason += f" Undecided: {_wins_missing(better, worse, policy)} more that are right now would decide it."
     return Gate("fresh", outcome, reason, (better - worse) / len(changed), round(min(gained, lost), 6), len(changed))
+
+
+def _all_right(n: int) -> Gate:
+    which = "The one question" if n == 1 else f"All {n} questions"
+    verb = "is" if n == 1 else "are"
+    return Gate("fresh", "pass", f"{which} whose answer changed {verb} right now.", 1.0, n=n)
 
 
 def _wins_missing(better: int, worse: int, policy: Policy) -> int:

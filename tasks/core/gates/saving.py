@@ -6,7 +6,7 @@ from math import ceil, log2
 from statistics import median
 
 from tasks.core.answers import Answer
-from tasks.core.gate import Gate
+from tasks.core.gate import Gate, would_decide
 from tasks.core.gates.pace import paired_seconds
 from tasks.core.pace import Rehearsal
 from tasks.core.policy import Pace, Policy
@@ -43,7 +43,7 @@ def cheaper_gate(candidate: ScoreSheet, baseline: ScoreSheet, policy: Policy, *,
     if seen.lower > 0:
         return Gate("cheaper", "pass", reason, round(found, 6), round(bound, 6), seen.n)
     if found > saving:
-        reason += f" About {questions_needed(seen, max(seen.mean, 0.005), alpha=alpha):,} questions would decide it."
+        reason += f" Undecided: {would_decide(questions_needed(seen, max(seen.mean, 0.005), alpha=alpha))}"
     return Gate("cheaper", "undecided", reason, round(found, 6), round(bound, 6), seen.n)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks.core.gate import Gate, Line
+from tasks.core.gate import Gate, Line, would_decide
 from tasks.core.gates.harm import surely
 from tasks.core.metrics.score import Metric
 from tasks.core.missing import Known, changes
@@ -91,7 +91,7 @@ def _harm(one: _Seen, over_margin: float, at_all: float, tested: int, policy: Po
     if at_all <= policy.alpha:
         reason = (
             f"{one.sentence}; surely worse (p = {at_all:.4f} {among}), by {margin:.1f} or less for all that is known: "
-            f"a person should look. Undecided: about {_needed(one, policy):,} such questions would decide it."
+            f"a person should look. Undecided: {would_decide(_needed(one, policy))}"
         )
         return Gate(name, "undecided", reason, value, round(at_all, 6), one.n)
     return Gate(

@@ -7,7 +7,7 @@ from evaluation_fakes import QUICK, golden_label, golden_labels, sheet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.gate import Gate, Line, judge
+from tasks.core.gate import MOST_ASKED_FOR, Gate, Line, judge, would_decide
 from tasks.core.metrics.score import DECLINED, Undefined
 from tasks.core.missing import changes, shares
 from tasks.core.stats import estimate_difference, questions_needed
@@ -133,7 +133,12 @@ def test_no_number_of_labels_shows_an_improvement_that_is_not_there() -> None:
 def test_a_floor_of_zero_that_nothing_rises_above_is_no_improvement_that_is_not_there() -> None:
     gate = share(*[0.0] * 20, line=Line(0.0, "the floor is 0.0 %"))
     assert gate.outcome == "undecided"
-    assert "such questions would decide it" in gate.reason
+    assert gate.reason.endswith(f"more than {MOST_ASKED_FOR:,} questions would be needed: a person should look.")
+
+
+def test_as_many_questions_as_a_person_would_write_are_named() -> None:
+    assert would_decide(MOST_ASKED_FOR) == "about 20,000 such questions would decide it."
+    assert "would decide" not in would_decide(MOST_ASKED_FOR + 1)
 
 
 def test_no_number_of_labels_shows_that_there_is_never_an_exception() -> None:

@@ -110,6 +110,10 @@ def oils_wrong(label: Label) -> Answer:
     return plain(label) if label.documents[0].startswith("oils/") else perfect(label)
 
 
+def not_the_first(label: Label) -> Answer:
+    return plain(label) if number(label) == 0 else perfect(label)
+
+
 def without_a_tenth(label: Label) -> Answer:
     return plain(label) if number(label) % 10 < 4 else perfect(label)
 
@@ -176,7 +180,7 @@ STOPPED_BY: dict[str, Alone] = {
     "no-harm-answers": Alone(
         "fail", after(mostly(perfect, declines, every=2), mostly(perfect, wrong_and_miscited, every=2), UNSLICED)
     ),
-    "fresh": Alone("undecided", replace(served(perfect), touched=CHANGED)),
+    "fresh": Alone("undecided", replace(served(not_the_first), touched=CHANGED)),
     "better-all-right": Alone("undecided", evidence(LABELS, perfect, perfect, candidate=TUNED)),
     "better-at-one": Alone("undecided", evidence(LABELS, perfect, perfect, candidate=PROMPTED)),
     "slice-oils": Alone("fail", evidence(IN_FOLDERS, oils_wrong, perfect)),

@@ -61,7 +61,7 @@ def test_a_saving_that_hangs_on_few_questions_says_how_many_would_decide() -> No
     assert gate.outcome == "undecided"
     assert gate.value == round(1 - (9 * 20 + 51 * 1020) / (60 * 1020), 6)
     assert (gate.value or 0) > 0.10 > (gate.bound or 1)
-    [needed] = re.findall(r"About ([\d,]+) questions would decide it\.", gate.reason)
+    [needed] = re.findall(r"about ([\d,]+) such questions would decide it\.", gate.reason)
     assert 60 < int(needed.replace(",", "")) < 1_000
     assert cheaper(lambda n: (0 if n % 60 < 9 else 1000, 20), n=int(needed)).outcome == "pass"
     assert "would decide it" not in cheaper(lambda n: (1000, 20)).reason
