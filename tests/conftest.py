@@ -33,6 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("weaviate"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that are not kept together would start every server twice, and nobody would notice."""
+    if getattr(session.config.option, "loadgroup", False):
+        loose = [one.nodeid for one in session.items if one.get_closest_marker("xdist_group") and "@" not in one.nodeid]
+        if loose:
+            pytest.exit(f"pytest-xdist keeps no groups together with this pytest: {loose[0]}", returncode=3)
+
+
 @pytest.fixture(scope="session")
 def weaviate_binary() -> Path:
     """Skips where no server can be had; with RATCHET_TEST_REQUIRE_WEAVIATE=1 that is a failure."""

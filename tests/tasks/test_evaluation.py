@@ -177,7 +177,7 @@ def test_what_changed_in_the_documents_is_read_from_the_two_snapshots(artifacts:
     made = bench(artifacts, (NEWER, perfect), (CURRENT, lambda q: wrong(q) if q.id in changed else perfect(q)))
     found = evaluate(replace(made, documents=MemoryTexts({1: old, 2: new})), NEWER, CURRENT)
     [fresh] = [gate for gate in found.gates if gate.name == "fresh"]
-    assert fresh.reason == "Of 8 questions whose answer changed, 8 are right now and 0 no longer."
+    assert fresh.reason == "All 8 questions whose answer changed are right now."
     assert found.verdict == "PROMOTE"
 
 
