@@ -85,7 +85,16 @@ Then run a flow with `{"request": {"assistant": "handbook", "block": "handbook"}
 
 @asynccontextmanager
 async def open_assistant(assistant: str, block: str | None) -> AsyncIterator[Workbench]:
-    """The workbench of a request, closed at the end: by its block when it names one, else by this process's settings.
+    """The workbench of a request, closed at the end. Raises what `workbench_of` raises."""
+    bench = await workbench_of(assistant, block)
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+async def workbench_of(assistant: str, block: str | None) -> Workbench:
+    """The workbench of a request: by its block when it names one, else by this process's settings.
 
     Raises ValueError when there is no block of that name, UsageError when it is about another assistant.
     """
@@ -97,8 +106,4 @@ async def open_assistant(assistant: str, block: str | None) -> AsyncIterator[Wor
                 f"Block {block} is about assistant {loaded.assistant}, the request about {assistant}. Name one of them."
             )
         settings = loaded.settings()
-    bench = open_workbench(assistant, settings)
-    try:
-        yield bench
-    finally:
-        bench.close()
+    return open_workbench(assistant, settings)

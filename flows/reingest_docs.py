@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
 from flows.requests import AssistantRequest
 from flows.running import perform
+from flows.spreading import TEXTS_A_DOCUMENT, spread
 from infra.workbench import Workbench, shown_progress
 from tasks import documents, probes, snapshots, sources
 from tasks.core.ingestion import IngestReport, Plan
+from tasks.portions import file_portions, text_portions
 
 
 class ReingestRequest(AssistantRequest):
@@ -52,14 +56,17 @@ async def reingest_docs(request: ReingestRequest) -> IngestReport:
 
 async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
-    shop, progress = bench.documents, shown_progress()
+    shop, progress, size = bench.documents, shown_progress(), bench.settings.fan_out_documents
     if request.plan:
         plan = await _plan(shop, request)
         return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
     with documents.holding_lease(shop) as lease:
         plan = await _plan(shop, request)
+        await spread(bench, request, file_portions(shop, plan, size), lease)
         draft = await perform(documents.read, shop, plan, lease, progress)
-        embedded = await perform(snapshots.embed, shop, draft, lease, progress)
+        missing = await asyncio.to_thread(snapshots.to_embed, shop, draft)
+        await spread(bench, request, text_portions(shop, missing, TEXTS_A_DOCUMENT * size), lease)
+        embedded = await perform(snapshots.embed, shop, draft, lease, progress, missing)
         built = await perform(snapshots.build, shop, embedded, lease, progress)
         report = await perform(snapshots.publish, shop, built, lease)
     if report.is_new:

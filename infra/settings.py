@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -88,6 +88,20 @@ class Settings(BaseSettings):
         default=4_000_000,
         gt=0,
         description="A longer document is quarantined: this is about 4,000 chunks, which MiniLM embeds in 5 minutes",
+    )
+
+    fan_out: Literal["none", "threads", "dask", "ray"] = Field(
+        default="threads",
+        description="Who parses and embeds the portions of a large run: this process, or the workers of Dask or Ray",
+    )
+    fan_out_address: str | None = Field(
+        default=None, description="Scheduler of a running Dask or Ray cluster; none: one is started on this machine"
+    )
+    fan_out_workers: int = Field(
+        default=0, ge=0, le=256, description="Threads, or workers of a cluster that is started; 0: one per core"
+    )
+    fan_out_documents: int = Field(
+        default=200, ge=1, description="Documents a portion, texts by eight times as many; no more are not divided"
     )
 
     retrain_threshold: int = Field(default=100, ge=1, description="New accepted training labels that start a training")

@@ -187,7 +187,7 @@ def read(bench: DocumentsBench, todo: Plan, lease: Lease | None = None, progress
     tries = {(q.uri, q.content_hash): q.tries for q in bench.catalog.quarantined(bench.assistant)}
     documents: list[ReadDocument] = []
     unreadable: list[Quarantined] = []
-    for done, result in enumerate(_results(bench, todo), start=1):
+    for done, result in enumerate(results(bench, todo.scan.opened, todo.to_read), start=1):
         keep_lease()
         if isinstance(result, Quarantined):
             unreadable.append(counted(result, tries.get((result.uri, result.content_hash), 0)))
@@ -201,22 +201,26 @@ def read(bench: DocumentsBench, todo: Plan, lease: Lease | None = None, progress
     return draft
 
 
-def _results(bench: DocumentsBench, todo: Plan) -> Iterator[ReadDocument | Quarantined]:
-    """One result per file, portion by portion; those first that were parsed once before."""
-    for start in range(0, len(todo.to_read), READ_PORTION):
-        portion = todo.to_read[start : start + READ_PORTION]
+def results(
+    bench: DocumentsBench, opened: Mapping[str, Source], files: Sequence[ScannedFile]
+) -> Iterator[ReadDocument | Quarantined]:
+    """One result per file, portion by portion; those first that were parsed once before. opened: sources by name."""
+    for start in range(0, len(files), READ_PORTION):
+        portion = files[start : start + READ_PORTION]
         known = bench.cache.elements([_bytes(file) for file in portion], bench.parser.fingerprint)
         for file in portion:
             if _bytes(file) in known:
                 yield _cut(bench, file, file.content_hash, known[_bytes(file)])
-        yield from _parse(bench, todo, [file for file in portion if _bytes(file) not in known])
+        yield from _parse(bench, opened, [file for file in portion if _bytes(file) not in known])
 
 
 def _bytes(file: ScannedFile) -> Bytes:
     return Bytes(file.content_hash, file.kind)
 
 
-def _parse(bench: DocumentsBench, todo: Plan, files: Sequence[ScannedFile]) -> Iterator[ReadDocument | Quarantined]:
+def _parse(
+    bench: DocumentsBench, opened: Mapping[str, Source], files: Sequence[ScannedFile]
+) -> Iterator[ReadDocument | Quarantined]:
     """The parser reads ahead: while one document is cut here, it works on the next ones."""
     handed: deque[tuple[ScannedFile, str]] = deque()
     lost: list[Quarantined] = []
@@ -224,7 +228,7 @@ def _parse(bench: DocumentsBench, todo: Plan, files: Sequence[ScannedFile]) -> I
     def contents() -> Iterator[tuple[str, bytes]]:
         for file in files:
             try:
-                data = todo.scan.opened[file.source].read(file.path)
+                data = opened[file.source].read(file.path)
             except NotFound as error:
                 lost.append(unread(file.document, file.source, bench.refusal_key, error.message))
                 continue

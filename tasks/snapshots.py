@@ -25,28 +25,57 @@ EMBED_BATCH = 64  # texts between two commits: the most that a kill can cost
 # ── vectors ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def embed(bench: DocumentsBench, draft: Draft, lease: Lease, progress: Progress | None = None) -> Embedded:
-    """Computes the vectors that no document, snapshot or assistant ever had computed. Commits batch by batch."""
+def embed(
+    bench: DocumentsBench,
+    draft: Draft,
+    lease: Lease,
+    progress: Progress | None = None,
+    missing: Mapping[str, str] | None = None,
+) -> Embedded:
+    """Computes the vectors that no document, snapshot or assistant ever had computed. Commits batch by batch.
+
+    missing: what `to_embed` found, where others have embedded some of it since; it counts as this run's all the same.
+    """
+    texts = to_embed(bench, draft) if missing is None else missing
+    embed_texts(bench, texts, lease, progress)
+    return _counted(bench, draft, texts)
+
+
+def to_embed(bench: DocumentsBench, draft: Draft) -> dict[str, str]:
+    """The texts of a draft that have no vector yet, by vector key."""
+    texts = {vector_key(bench.embedder.fingerprint, c.embedded_text): c.embedded_text for c in _chunks(bench, draft)}
+    missing = bench.cache.missing_vectors(sorted(texts))
+    return {key: text for key, text in texts.items() if key in missing}
+
+
+def embed_texts(
+    bench: DocumentsBench, texts: Mapping[str, str], lease: Lease | None = None, progress: Progress | None = None
+) -> int:
+    """Embeds those that have no vector yet, and keeps the vectors; how many there were."""
     keep_lease = LeaseRenewal(bench, lease)
-    missing = _texts_without_vector(bench, draft)
-    # By length: a batch is as slow as its longest text. The key breaks ties, so a second run makes the same batches.
-    todo = iter(sorted(missing, key=lambda key: (len(missing[key]), key)))
+    missing = bench.cache.missing_vectors(sorted(texts))
+    todo = iter(by_length({key: texts[key] for key in missing}))
     done = 0
     while batch := list(islice(todo, EMBED_BATCH)):
         keep_lease()
-        vectors = bench.embedder.embed([missing[key] for key in batch])
+        vectors = bench.embedder.embed([texts[key] for key in batch])
         bench.cache.keep_vectors(
             {key: vector.astype("<f4").tobytes() for key, vector in zip(batch, vectors, strict=True)}
         )
         done += len(batch)
         if progress:
             progress("embed", done, len(missing))
-    return _counted(bench, draft, missing)
+    return done
+
+
+def by_length(texts: Mapping[str, str]) -> list[str]:
+    """The keys by length: a batch is as slow as its longest text. The key breaks ties, so batches repeat."""
+    return sorted(texts, key=lambda key: (len(texts[key]), key))
 
 
 def predict(bench: DocumentsBench, draft: Draft) -> IngestReport:
     """What embed, build and publish would do with this draft. Does not write."""
-    embedded = _counted(bench, draft, _texts_without_vector(bench, draft))
+    embedded = _counted(bench, draft, to_embed(bench, draft))
     return _report(bench, embedded, _turnover(bench, draft), is_plan=True)
 
 
@@ -56,14 +85,7 @@ def _counted(bench: DocumentsBench, draft: Draft, texts: Mapping[str, str]) -> E
     return Embedded(draft, len(texts), tokens, bench.embedder.counts_tokens_exactly, cost)
 
 
-def _texts_without_vector(bench: DocumentsBench, draft: Draft) -> dict[str, str]:
-    """Vector key → text."""
-    texts = {vector_key(bench.embedder.fingerprint, c.embedded_text): c.embedded_text for c in _to_embed(bench, draft)}
-    missing = bench.cache.missing_vectors(sorted(texts))
-    return {key: text for key, text in texts.items() if key in missing}
-
-
-def _to_embed(bench: DocumentsBench, draft: Draft) -> Sequence[Chunk]:
+def _chunks(bench: DocumentsBench, draft: Draft) -> Sequence[Chunk]:
     """The chunks that were read; under a new embedder also those of documents that stay without being read."""
     return list((_all_chunks(bench, draft) if draft.plan.re_embeds else draft.chunks_read).values())
 

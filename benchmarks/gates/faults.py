@@ -5,6 +5,7 @@
 HOME: where `ratchet demo` kept its state (.ratchet); it is copied first and never touched. The candidate is the release
 the demo promoted last (new documents), the baseline the one before. Without a fault it has to be promoted again. Then
 each fault is put where it would happen: into the model's text, the index, the adapter's file, the training record.
+Exit status 1 when one is promoted, or refused for another reason, or the release without a fault is not promoted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.own_policy import with_own_policy
 from infra.settings import load_settings
 from infra.workbench import Workbench, open_workbench
 from tasks.answering import AnsweringBench, answer, answer_one, completion_key
@@ -47,7 +50,7 @@ class World:
     """A copy of the demo's home, its last two releases, and the bench that judges them."""
 
     def __init__(self, home: Path, assistant: str) -> None:
-        self.bench: Workbench = open_workbench(assistant, load_settings(home=home))
+        self.bench: Workbench = open_workbench(assistant, with_own_policy(load_settings(home=home), assistant))
         history = self.bench.releases.history(assistant)
         newest = history[-1]
         assert newest.previous is not None, "run the whole demo first"
@@ -270,6 +273,7 @@ def main() -> None:
     print(f"{refused} of {len(rows) - 1} faults refused by the gate that names them; no fault: {rows[0]['verdict']}")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    sys.exit(rows[0]["verdict"] != "PROMOTE" or refused < len(rows) - 1)
 
 
 def row(name: str, made: Evaluation, gates: Sequence[str]) -> dict[str, Any]:
