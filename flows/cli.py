@@ -323,6 +323,25 @@ def serve(host: str | None, port: int | None) -> None:
     serve_answers(host, port)
 
 
+@ratchet.group()
+def hooks() -> None:
+    """Receive webhooks that say that documents changed."""
+
+
+@hooks.command("serve")
+@click.option("--host", help="Default: RATCHET_WEBHOOK_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: RATCHET_WEBHOOK_PORT, else 8322.")
+def hooks_serve(host: str | None, port: int | None) -> None:
+    """Run the webhook receiver for every assistant; PREFECT_API_URL says which Prefect is told."""
+    from flows.receiving import serve_hooks
+
+    def serving() -> Shown:
+        serve_hooks(host, port)
+        return Shown({}, "")
+
+    show(serving, as_json=False)
+
+
 @ratchet.command()
 @click.option("--assistant", default="demo", metavar="NAME", show_default=True, help="Which assistant to build.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")

@@ -8,13 +8,12 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
-from flows.nudging import nudge
+from flows.nudging import tell
 from flows.requests import AssistantRequest
 from flows.running import log, perform
 from infra.workbench import Workbench
 from tasks import label_collection, labels
 from tasks.label_collection import CollectReport
-from tasks.outbox import deliver
 
 
 class CollectRequest(AssistantRequest):
@@ -44,7 +43,7 @@ async def collect(bench: Workbench, request: CollectRequest) -> CollectReport:
     places = bench.settings.label_sources if request.places is None else request.places
     report = await perform(label_collection.import_places, bench.labels, places, bench.label_files)
     await perform(labels.notice_crossing, bench.labels)
-    report = replace(report, told=tuple(await deliver(bench.outbox, bench.assistant, nudge)))
+    report = replace(report, told=tuple(await tell(bench.outbox, bench.assistant)))
     log(f"{report.counts.new} new labels of {report.counts.threshold}; {len(report.told)} notices told")
     label_collection.require_all_read(report)
     return report

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, uuid5
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tasks.outbox import THRESHOLD_REACHED, Notice
+from tasks.outbox import Listener, Notice, deliver
 
 if TYPE_CHECKING:
-    from prefect.client.orchestration import PrefectClient
-    from prefect.client.schemas.responses import DeploymentResponse
-
+    from infra.adapters.prefect_runs import PrefectRuns
     from infra.workbench import Workbench
-
-FLOW_OF_TOPIC = {THRESHOLD_REACHED: "retrain-model"}
+    from tasks.outbox import Outbox
 
 
 async def nudge(notice: Notice) -> bool:
@@ -23,69 +20,40 @@ async def nudge(notice: Notice) -> bool:
     A topic without a flow is published as an event alone. False, so that the notice waits, without a Prefect API,
     without a deployment, or while the API cannot be reached.
     """
-    from httpx import HTTPError
-    from prefect import get_client
-    from prefect.settings import get_current_settings
+    runs = _prefect()
+    return runs is not None and await runs.nudge(notice)
 
-    if not get_current_settings().api.url:
-        return False
-    flow = FLOW_OF_TOPIC.get(notice.topic)
-    try:
-        async with get_client() as client:
-            if flow is not None and not await _started(client, flow, notice):
-                return False
-    except HTTPError:
-        return False
-    _publish(notice)
-    return True
+
+async def find(assistant: str, topic: str) -> Listener | None:
+    """Whether this topic's flow could be started now, and which run of it has been asked for and not begun."""
+    runs = _prefect()
+    return None if runs is None else await runs.find(assistant, topic)
+
+
+async def tell(outbox: Outbox, assistant: str) -> Sequence[Notice]:
+    """The notices of an assistant that Prefect was told of now."""
+    return await deliver(outbox, assistant, nudge, find)
 
 
 def nudge_now(bench: Workbench) -> None:
     """From a command: what waits is told at once where this environment names a Prefect API.
 
-    Without one, Prefect is not even imported; a scheduled `collect-labels` tells what is missed here.
+    Without one, Prefect is not even imported; the scheduled `deliver-notices` tells what is missed here.
     """
     if os.environ.get("PREFECT_API_URL") and bench.outbox.pending(bench.assistant):
         import asyncio
 
-        from tasks.outbox import deliver
-
-        asyncio.run(deliver(bench.outbox, bench.assistant, nudge))
+        asyncio.run(tell(bench.outbox, bench.assistant))
 
 
-async def _started(client: PrefectClient, flow: str, notice: Notice) -> bool:
-    deployment = await _deployment(client, flow, notice.assistant)
-    if deployment is None:
-        return False
-    parameters = _parameters(deployment, notice.assistant)
-    await client.create_flow_run_from_deployment(deployment.id, parameters=parameters, idempotency_key=notice.key)
-    return True
+def _prefect() -> PrefectRuns | None:
+    """By Prefect's own settings, so that its profiles count too."""
+    from prefect.settings import get_current_settings
 
+    from infra.adapters.prefect_runs import PrefectRuns
 
-async def _deployment(client: PrefectClient, flow: str, assistant: str) -> DeploymentResponse | None:
-    """The one named after the assistant, else the default one."""
-    from prefect.exceptions import ObjectNotFound
-
-    for name in dict.fromkeys((assistant, "default")):
-        try:
-            return await client.read_deployment_by_name(f"{flow}/{name}")
-        except ObjectNotFound:
-            continue
-    return None
-
-
-def _parameters(deployment: DeploymentResponse, assistant: str) -> dict[str, Any]:
-    request = (deployment.parameters or {}).get("request", {})
-    return {"request": {**request, "assistant": assistant}}
-
-
-def _publish(notice: Notice) -> None:
-    """An event for other people's automations; nothing here waits for it. Ids and numbers only."""
-    from prefect.events import emit_event
-
-    emit_event(
-        event=f"ratchet.{notice.topic}",
-        resource={"prefect.resource.id": f"ratchet.assistant.{notice.assistant}"},
-        payload=dict(notice.payload),
-        id=uuid5(NAMESPACE_URL, notice.key),
-    )
+    api = get_current_settings().api
+    if not api.url:
+        return None
+    auth, key = api.auth_string, api.key
+    return PrefectRuns(api.url, auth.get_secret_value() if auth else None, key.get_secret_value() if key else None)

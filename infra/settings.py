@@ -9,7 +9,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,34 @@ from tasks.core.releases import RetrievalSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+
+SHORTEST_SECRET = 16  # characters
+
+
+class WebhookSecrets(BaseModel):
+    """Secrets that webhooks are signed with, or show. Several, with spaces between, while one is exchanged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    github: SecretStr | None = Field(default=None, description="Signs pushes of GitHub, Gitea and Forgejo")
+    gitlab: SecretStr | None = Field(default=None, description="GitLab's signing token (whsec_…) or secret token")
+    eventbridge: SecretStr | None = Field(default=None, description="Shown by an API destination, in X-Ratchet-Token")
+    generic: SecretStr | None = Field(default=None, description="Signs everything else, as of standardwebhooks.com")
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and any(len(one) < SHORTEST_SECRET for one in value.get_secret_value().split() or [""]):
+            raise ValueError(
+                f"a webhook secret has {SHORTEST_SECRET} characters or more; make one: openssl rand -hex 32"
+            )
+        return value
+
+    def of(self, sender: str) -> tuple[str, ...]:
+        """Every secret in force for a sender; none: nothing from there is taken."""
+        value: SecretStr | None = getattr(self, sender)
+        return () if value is None else tuple(value.get_secret_value().split())
 
 
 class Settings(BaseSettings):
@@ -171,6 +199,24 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(default=None, description="Bearer key of the answer service; none: open")
     remembered_responses: int = Field(
         default=10_000, ge=0, description="Latest answers, questions included, that feedback can be given on; 0: none"
+    )
+
+    webhook_secrets: WebhookSecrets = Field(
+        default_factory=WebhookSecrets, description="Without one for it, a sender's webhooks are refused"
+    )
+    webhook_sns_topics: tuple[str, ...] = Field(
+        default=(), description="ARNs of the SNS topics whose notifications about S3 are taken; others are refused"
+    )
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int = Field(default=8322, ge=0, le=65535)
+    webhook_max_body_mib: float = Field(
+        default=25, gt=0, le=256, description="A larger webhook is refused; GitHub sends up to 25 MB"
+    )
+    webhook_debounce_seconds: float = Field(
+        default=1, ge=0, le=60, description="Changes that follow each other this closely are told as one"
+    )
+    webhook_memory_days: float = Field(
+        default=7, ge=1, le=90, description="How long deliveries are remembered; older ones are refused"
     )
 
     @classmethod

@@ -21,7 +21,9 @@ from tasks.hosted_training import HostedBench, HostedJobs, change_row
 KIND = "golden-answers"
 
 
-def nudge(jobs: HostedJobs, secret: str, headers: Mapping[str, str], body: bytes, now: float) -> HostedJob | None:
+def nudge(
+    jobs: HostedJobs, secret: str | Sequence[str], headers: Mapping[str, str], body: bytes, now: float
+) -> HostedJob | None:
     """The row a signed `fine_tuning.job.*` webhook is about, to be looked at soon; None when it is about none.
 
     Believes nothing the webhook says but the job's id. Raises NotAllowed for a signature that is wrong or old, and

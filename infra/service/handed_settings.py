@@ -28,8 +28,11 @@ class _Handed(Settings):
 
 
 def as_line(settings: Settings) -> bytes:
-    """The settings with their secrets in plain: for a pipe, never for a log, a command line or the environment."""
-    values = settings.model_dump(mode="json")
+    """The settings with their secrets in plain, but for those of webhooks.
+
+    For a pipe, never for a log, a command line or the environment.
+    """
+    values = settings.model_dump(mode="json", exclude={"webhook_secrets"})  # nobody who answers takes webhooks
     for name, value in settings:
         if isinstance(value, SecretStr):
             values[name] = value.get_secret_value()

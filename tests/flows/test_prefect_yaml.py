@@ -14,7 +14,7 @@ FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = FILE["deployments"]
 FLOWS = {
     *("reingest-docs", "refresh-assistant", "retrain-model", "evaluate-release", "promote-release", "roll-back"),
-    *("vacuum-index", "collect-labels"),
+    *("vacuum-index", "collect-labels", "deliver-notices"),
 }
 
 KEYS = {

@@ -348,6 +348,15 @@ outbox = Table(  # what has to be told to others, committed together with what m
     Column("payload", JSON, nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("delivered_at", String(32)),
+    Column("telling", String(160)),  # the key under which it is told together with others
+)
+
+webhook_deliveries = Table(  # what was taken lately, so that the same delivery counts once
+    "webhook_deliveries",
+    metadata,
+    Column("route", String(16), primary_key=True),  # github, gitlab, s3, generic, openai
+    Column("mark", String(160), primary_key=True),  # what the sender calls it, or what it holds, by hash
+    Column("received_at", Float, nullable=False, index=True),  # seconds since the epoch
 )
 
 crossings = Table(  # each time enough new labels had arrived: open until a training has consumed them

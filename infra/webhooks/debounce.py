@@ -1,0 +1,53 @@
+"""Doing something once for many calls that follow each other closely."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from tasks.core.errors import RatchetError
+
+_log = logging.getLogger("ratchet.webhooks")
+
+LONGEST_FACTOR = 10  # of the quiet time: calls that never stop are answered all the same
+
+
+class Debounce:
+    """Calls `act(name)` once it has been quiet about that name for `quiet_seconds`, and at the latest after ten times
+    that. What is called while it acts is acted on again afterwards. A failure is logged and left to whoever sweeps.
+    """
+
+    def __init__(self, act: Callable[[str], Awaitable[None]], quiet_seconds: float) -> None:
+        self._act = act
+        self._quiet_seconds = quiet_seconds
+        self._called_at: dict[str, float] = {}
+        self._acting: dict[str, asyncio.Task[None]] = {}
+
+    def call(self, name: str) -> None:
+        """Soon, from the event loop."""
+        self._called_at[name] = time.monotonic()
+        if name not in self._acting:
+            self._acting[name] = asyncio.create_task(self._when_quiet(name))
+
+    async def close(self) -> None:
+        """Stops waiting. What was not acted on is not."""
+        acting = list(self._acting.values())
+        for task in acting:
+            task.cancel()
+        await asyncio.gather(*acting, return_exceptions=True)
+
+    async def _when_quiet(self, name: str) -> None:
+        try:
+            while name in self._called_at:
+                latest = time.monotonic() + self._quiet_seconds * LONGEST_FACTOR
+                while (left := min(latest, self._called_at[name] + self._quiet_seconds) - time.monotonic()) > 0:
+                    await asyncio.sleep(left)
+                del self._called_at[name]
+                try:
+                    await self._act(name)
+                except RatchetError as error:
+                    _log.warning("%s is not told now: %s", name, error.message)
+        finally:
+            del self._acting[name]
