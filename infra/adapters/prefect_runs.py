@@ -1,4 +1,4 @@
-"""Prefect's API over plain HTTP: starting the flow that acts on a notice. Prefect is not imported: it takes a second."""
+"""Prefect's API over plain HTTP: starting the flow that acts on a notice. Importing Prefect takes a second."""
 
 from __future__ import annotations
 

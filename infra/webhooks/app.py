@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from infra.service.door import RequestIds
-from infra.service.envelope import Refused, install
+from infra.service.envelope import Refused, envelope, install
 from infra.service.lanes import Lane
 from infra.webhooks.debounce import Debounce
 from infra.webhooks.delivery import Delivery, Hook
@@ -125,6 +125,8 @@ class _Counter:
         except RatchetError as error:
             known = sender if sender in self._senders else "an unknown sender"
             _log.warning("%s from %s is refused: %s", request.state.request_id, known, _said(error))
+            if isinstance(error, Refused) and error.status == 413:  # the rest of the body is not waited for
+                return envelope(413, error.message, code=error.word, headers={"Connection": "close"})
             raise
 
     async def health(self) -> dict[str, str]:
@@ -185,7 +187,7 @@ def _said(error: RatchetError) -> str:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    """Raises Refused where one that decides comes twice: which of them counts, somebody in between may see otherwise."""
+    """Raises Refused where one that decides comes twice: a proxy may have looked at the other."""
     counts = Counter(name.lower() for name, _ in request.headers.items())
     if any(count > 1 and name.startswith(DECIDING) for name, count in counts.items()):
         raise Refused("A header that decides is there twice.", code="ambiguous_header")
