@@ -27,7 +27,11 @@ from infra.workbench import Workbench
 from tasks.core.sns_messages import signed_text
 from tasks.core.webhook_signatures import signature
 
-GITHUB, GITLAB, TOKEN = "github-secret-0123456789", "whsec_" + base64.b64encode(b"g" * 32).decode(), "token-0123456789ab"
+GITHUB, GITLAB, TOKEN = (
+    "github-secret-0123456789",
+    "whsec_" + base64.b64encode(b"g" * 32).decode(),
+    "token-0123456789ab",
+)
 GENERIC, EVENTBRIDGE, OPENAI = "generic-secret-0123456789", "eventbridge-0123456789", "openai-secret-0123456789"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:documents"
 CERTIFICATE_URL = f"https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-{'a1' * 16}.pem"
@@ -78,7 +82,9 @@ def commit(name: str, *modified: str) -> dict[str, Any]:
     return {"id": name, "added": [], "modified": list(modified), "removed": []}
 
 
-def github_push(*modified: str, before: str = A, after: str = B, at: float | None = None, **more: Any) -> dict[str, Any]:
+def github_push(
+    *modified: str, before: str = A, after: str = B, at: float | None = None, **more: Any
+) -> dict[str, Any]:
     told = {
         "clone_url": f"{REPOSITORY}.git",
         "ssh_url": "git@github.com:org/docs.git",
@@ -119,9 +125,7 @@ def gitlab_push(*modified: str, before: str = A, after: str = B, **more: Any) ->
     } | more
 
 
-def standard(
-    payload: object, secret: str, *, webhook: str | None = None, at: float | None = None, **more: str
-) -> Sent:
+def standard(payload: object, secret: str, *, webhook: str | None = None, at: float | None = None, **more: str) -> Sent:
     """Signed as of standardwebhooks.com."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     webhook, stamp = webhook or f"msg_{uuid4().hex}", str(int(time.time() if at is None else at))
@@ -166,7 +170,9 @@ class Amazon:
         self.fetched.append(url)
         return self._pem if url.endswith(".pem") else b"<ConfirmSubscriptionResponse/>"
 
-    def message(self, message: object, *, version: str = "2", at: datetime | None = None, **more: Any) -> dict[str, Any]:
+    def message(
+        self, message: object, *, version: str = "2", at: datetime | None = None, **more: Any
+    ) -> dict[str, Any]:
         told: dict[str, Any] = {
             "Type": "Notification",
             "MessageId": str(uuid4()),
@@ -191,7 +197,9 @@ def from_sns(told: Mapping[str, Any]) -> Sent:
 def s3_record(key: str, *, event: str = "ObjectCreated:Put", sequencer: str | None = None) -> dict[str, Any]:
     """key: as S3 writes it into notifications."""
     thing = {"key": key, "sequencer": sequencer or uuid4().hex}
-    return {"Records": [{"eventName": event, "eventTime": "x", "s3": {"bucket": {"name": "faq-bucket"}, "object": thing}}]}
+    return {
+        "Records": [{"eventName": event, "eventTime": "x", "s3": {"bucket": {"name": "faq-bucket"}, "object": thing}}]
+    }
 
 
 def from_eventbridge(key: str, *, secret: str = EVENTBRIDGE, sequencer: str | None = None, **more: Any) -> Sent:
