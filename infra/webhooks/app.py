@@ -33,7 +33,8 @@ S3_TYPES = JSON_TYPES | {"text/plain"}  # SNS sends its JSON as text
 DECIDING = ("x-hub-", "x-git", "webhook-", "idempotency-key", "x-amz-", "x-ratchet-", "content-")
 
 Read = Callable[[Hook, float], Delivery]
-Tell = Callable[[str], Awaitable[None]]
+Tell = Callable[[str], Awaitable[bool]]
+"""Tells what waits for an assistant; whether nothing waits any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +212,10 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def in_own_loop(work: Callable[[], Awaitable[None]], lane: Lane) -> Awaitable[None]:
+def in_own_loop(work: Callable[[], Awaitable[bool]], lane: Lane) -> Awaitable[bool]:
     """Runs asynchronous work that also blocks, on a thread of the lane with a loop of its own."""
 
-    async def alone() -> None:
-        await work()
+    async def alone() -> bool:
+        return await work()
 
     return lane.run(lambda: asyncio.run(alone()))

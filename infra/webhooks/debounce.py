@@ -11,19 +11,26 @@ from tasks.core.errors import RatchetError
 
 _log = logging.getLogger("ratchet.webhooks")
 
-LONGEST_FACTOR = 10  # of the quiet time: calls that never stop are answered all the same
+LONGEST_FACTOR = 3  # of the quiet time: calls that never stop are answered all the same
+AGAIN_SECONDS = 20.0
 
 
 class Debounce:
-    """Calls `act(name)` once it has been quiet about that name for `quiet_seconds`, and at the latest after ten times
-    that. What is called while it acts is acted on again afterwards. A failure is logged and left to whoever sweeps.
+    """Calls `act(name)` once it has been quiet about that name for `quiet_seconds`, at the latest after three times that.
+
+    What is called while it acts is acted on again afterwards. act: whether all is done; when it is not, or has failed,
+    it is called again after `again_seconds`, unless somebody else sweeps before.
     """
 
-    def __init__(self, act: Callable[[str], Awaitable[None]], quiet_seconds: float) -> None:
+    def __init__(
+        self, act: Callable[[str], Awaitable[bool]], quiet_seconds: float, again_seconds: float = AGAIN_SECONDS
+    ) -> None:
         self._act = act
         self._quiet_seconds = quiet_seconds
+        self._again_seconds = again_seconds
         self._called_at: dict[str, float] = {}
         self._acting: dict[str, asyncio.Task[None]] = {}
+        self._again: dict[str, asyncio.TimerHandle] = {}
 
     def call(self, name: str) -> None:
         """Soon, from the event loop."""
@@ -33,6 +40,8 @@ class Debounce:
 
     async def close(self) -> None:
         """Stops waiting. What was not acted on is not."""
+        for later in self._again.values():
+            later.cancel()
         acting = list(self._acting.values())
         for task in acting:
             task.cancel()
@@ -45,9 +54,19 @@ class Debounce:
                 while (left := min(latest, self._called_at[name] + self._quiet_seconds) - time.monotonic()) > 0:
                     await asyncio.sleep(left)
                 del self._called_at[name]
-                try:
-                    await self._act(name)
-                except RatchetError as error:
-                    _log.warning("%s is not told now: %s", name, error.message)
+                if not await self._acted(name) and name not in self._called_at:
+                    self._later(name)
         finally:
             del self._acting[name]
+
+    async def _acted(self, name: str) -> bool:
+        try:
+            return await self._act(name)
+        except RatchetError as error:
+            _log.warning("%s is not told now: %s", name, error.message)
+            return False
+
+    def _later(self, name: str) -> None:
+        if name in self._again:
+            self._again[name].cancel()
+        self._again[name] = asyncio.get_running_loop().call_later(self._again_seconds, self.call, name)

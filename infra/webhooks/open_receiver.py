@@ -54,9 +54,8 @@ def receiver_of(settings: Settings, *, prefect: PrefectRuns | None = None, fetch
     )
     telling = Lane("tell", threads=1, waiting=1024)
 
-    async def tell(assistant: str) -> None:
-        if prefect is not None:
-            await in_own_loop(partial(_tell, bench.outbox, assistant, prefect), telling)
+    async def tell(assistant: str) -> bool:
+        return prefect is None or await in_own_loop(partial(_tell, bench.outbox, assistant, prefect), telling)
 
     return create_receiver(senders_of(settings, bench, fetch), desk, tell, limits=limits)
 
@@ -98,7 +97,8 @@ def senders_of(settings: Settings, bench: Workbench, fetch: Fetch) -> dict[str, 
     return {sender.name: sender for sender in found}
 
 
-async def _tell(outbox: CatalogOutbox, assistant: str, prefect: PrefectRuns) -> None:
+async def _tell(outbox: CatalogOutbox, assistant: str, prefect: PrefectRuns) -> bool:
     told = await deliver(outbox, assistant, prefect.nudge, prefect.find)
     for notice in told:
         _log.info("%s is told: %s", notice.topic, notice.key)
+    return not outbox.pending(assistant)
