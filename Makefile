@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents bench-gates check format clean
+.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ bench-gates: setup ## error rates of the gates, drift, A/A, seeded faults, verdi
 	.venv/bin/ratchet demo
 	.venv/bin/python benchmarks/gates/faults.py $${RATCHET_HOME:-.ratchet}
 	.venv/bin/python benchmarks/gates/answering_speed.py $${RATCHET_HOME:-.ratchet}
+
+bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed: how many changes get exactly one run
+	.venv/bin/python benchmarks/webhooks/server_killed.py
+	.venv/bin/python benchmarks/webhooks/server_killed.py --receiver-too
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .

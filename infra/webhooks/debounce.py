@@ -16,7 +16,7 @@ AGAIN_SECONDS = 20.0
 
 
 class Debounce:
-    """Calls `act(name)` once it has been quiet about that name for `quiet_seconds`, at the latest after three times that.
+    """Calls `act(name)` once it was quiet about that name for `quiet_seconds`, at the latest after three times that.
 
     What is called while it acts is acted on again afterwards. act: whether all is done; when it is not, or has failed,
     it is called again after `again_seconds`, unless somebody else sweeps before.

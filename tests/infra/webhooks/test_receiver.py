@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -427,3 +429,14 @@ def test_the_receiver_starts_without_prefect_torch_or_boto3() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_example_in_the_docs_is_taken_as_it_stands(place: Place) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
+    [script] = [part.split("```")[0] for part in guide.split("```bash\n")[1:]]
+    if not (shutil.which("curl") and shutil.which("openssl")):
+        pytest.skip("curl and openssl are not there")
+    environment = {**os.environ, "SECRET": GENERIC, "URL": place.address}
+    answer = subprocess.run(["bash", "-ec", script], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout) == {"status": "taken", "changes": 1}
+    assert place.told() == [("default", "docs")]
