@@ -67,6 +67,7 @@ class ReceiverLimits:
     """Bounds of one receiver."""
 
     max_body_bytes: int = 25 * 1024 * 1024
+    body_seconds: float = 30.0
     quiet_seconds: float = 1.0
     threads: int = 4
     waiting: int = 256
@@ -126,8 +127,8 @@ class _Counter:
         except RatchetError as error:
             known = sender if sender in self._senders else "an unknown sender"
             _log.warning("%s from %s is refused: %s", request.state.request_id, known, _said(error))
-            if isinstance(error, Refused) and error.status == 413:  # the rest of the body is not waited for
-                return envelope(413, error.message, code=error.word, headers={"Connection": "close"})
+            if isinstance(error, Refused) and error.status in (408, 413):  # the rest of the body is not waited for
+                return envelope(error.status, error.message, code=error.word, headers={"Connection": "close"})
             raise
 
     async def health(self) -> dict[str, str]:
@@ -151,11 +152,19 @@ class _Counter:
         if kind not in sender.types:
             message = f"The content type has to be {' or '.join(sorted(sender.types))}."
             raise Refused(message, code="unsupported_content_type", status=415)
-        hook = Hook(_headers(request), await _body(request, self._limits.max_body_bytes))
+        hook = Hook(_headers(request), await self._body(request))
         status, answer, assistants = await self._lane.run(lambda: self._take(sender, hook))
         for assistant in assistants:
             self._tell.call(assistant)
         return JSONResponse(answer, status)
+
+    async def _body(self, request: Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                return await _body(request, self._limits.max_body_bytes)
+        except TimeoutError:
+            message = f"The body took longer than {self._limits.body_seconds:g} s."
+            raise Refused(message, code="too_slow", status=408) from None
 
     def _take(self, sender: Sender, hook: Hook) -> tuple[int, dict[str, object], list[str]]:
         """Status, answer, and the assistants to be told about; committed by the time it returns."""

@@ -12,14 +12,14 @@ from tasks.core.errors import RatchetError
 _log = logging.getLogger("ratchet.webhooks")
 
 LONGEST_FACTOR = 3  # of the quiet time: calls that never stop are answered all the same
-AGAIN_SECONDS = 20.0
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 20.0, 320.0
 
 
 class Debounce:
     """Calls `act(name)` once it was quiet about that name for `quiet_seconds`, at the latest after three times that.
 
     What is called while it acts is acted on again afterwards. act: whether all is done; when it is not, or has failed,
-    it is called again after `again_seconds`, unless somebody else sweeps before.
+    it is called again after `again_seconds`, and every time after twice as long, up to five minutes.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Debounce:
         self._called_at: dict[str, float] = {}
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, int] = {}
 
     def call(self, name: str) -> None:
         """Soon, from the event loop."""
@@ -54,7 +55,9 @@ class Debounce:
                 while (left := min(latest, self._called_at[name] + self._quiet_seconds) - time.monotonic()) > 0:
                     await asyncio.sleep(left)
                 del self._called_at[name]
-                if not await self._acted(name) and name not in self._called_at:
+                if await self._acted(name):
+                    self._failures.pop(name, None)
+                elif name not in self._called_at:
                     self._later(name)
         finally:
             del self._acting[name]
@@ -69,4 +72,7 @@ class Debounce:
     def _later(self, name: str) -> None:
         if name in self._again:
             self._again[name].cancel()
-        self._again[name] = asyncio.get_running_loop().call_later(self._again_seconds, self.call, name)
+        failures = self._failures.get(name, 0)
+        self._failures[name] = failures + 1
+        wait = min(LONGEST_AGAIN_SECONDS, self._again_seconds * 2 ** min(failures, 16))
+        self._again[name] = asyncio.get_running_loop().call_later(wait, self.call, name)

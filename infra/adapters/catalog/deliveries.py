@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -56,12 +57,18 @@ class CatalogDeliveries:
         with self._engine.begin() as connection:
             if _is_known(connection, route, marks):
                 return None
-            row = t.webhook_deliveries.c
-            connection.execute(delete(t.webhook_deliveries).where(row.received_at < now - self._memory_seconds))
+            _forget(connection, now - self._memory_seconds)
             rows = [{"route": route, "mark": mark, "received_at": now} for mark in dict.fromkeys(marks)]
             if rows:
                 connection.execute(insert(t.webhook_deliveries), rows)
             return [one.key for one in concerns if put(connection, one.assistant, DOCS_CHANGED, one.key, one.payload)]
+
+
+def _forget(connection: Connection, before: float) -> None:
+    """What came before that moment; of notices those that were told. What is as old as that is not taken any more."""
+    connection.execute(delete(t.webhook_deliveries).where(t.webhook_deliveries.c.received_at < before))
+    moment, row = datetime.fromtimestamp(max(0.0, before), UTC).isoformat(timespec="milliseconds"), t.outbox.c
+    connection.execute(delete(t.outbox).where(row.topic == DOCS_CHANGED, row.delivered_at < moment))
 
 
 def _is_known(connection: Connection, route: str, marks: Sequence[str]) -> bool:

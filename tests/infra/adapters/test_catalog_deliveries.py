@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +59,18 @@ def test_deliveries_are_forgotten_after_a_while_so_that_they_do_not_pile_up(engi
     with engine.connect() as connection:
         kept = connection.scalars(select(t.webhook_deliveries.c.mark)).all()
     assert sorted(kept) == ["id:3", "id:4"]
+
+
+def test_notices_that_were_told_are_forgotten_too_and_those_that_wait_never(engine: Engine) -> None:
+    moment = time.time()
+    deliveries, outbox = CatalogDeliveries(engine, DAY, clock=lambda: moment), CatalogOutbox(engine)
+    deliveries.take("github", ("id:1",), [concern(1), concern(2)])
+    outbox.delivered(concern(1).key)
+    moment += 2 * DAY
+    deliveries.take("github", ("id:2",), [concern(3)])
+    with engine.connect() as connection:
+        kept = connection.scalars(select(t.outbox.c.key)).all()
+    assert sorted(kept) == [concern(2).key, concern(3).key]
 
 
 def test_one_delivery_that_comes_many_times_at_once_is_taken_once(engine: Engine) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ from webhook_fakes import (
     with_token,
 )
 
+from infra.webhooks.app import ReceiverDesk, ReceiverLimits, Sender, create_receiver
+from infra.webhooks.delivery import PONG
 from infra.webhooks.open_receiver import receiver_of
 
 http = httpx.Client()
@@ -440,3 +443,21 @@ def test_the_example_in_the_docs_is_taken_as_it_stands(place: Place) -> None:
     answer = subprocess.run(["bash", "-ec", script], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(answer.stdout) == {"status": "taken", "changes": 1}
     assert place.told() == [("default", "docs")]
+
+
+def test_a_body_that_does_not_end_is_not_waited_for() -> None:
+    desk = ReceiverDesk(lambda *_: False, lambda _: [], lambda *_: [], list)
+
+    async def tell(_assistant: str) -> bool:
+        return True
+
+    senders = {"slow": Sender("slow", "X", lambda _hook, _now: PONG)}
+    app = create_receiver(senders, desk, tell, limits=ReceiverLimits(body_seconds=0.2))
+    with running(app) as address, socket.create_connection(("127.0.0.1", httpx.URL(address).port or 0)) as client:
+        head = "POST /hooks/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        client.sendall(head.encode())
+        client.settimeout(5)
+        answer = b""
+        while part := client.recv(4096):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
