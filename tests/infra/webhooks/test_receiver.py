@@ -47,9 +47,11 @@ from webhook_fakes import (
     with_token,
 )
 
+from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
 from infra.webhooks.app import ReceiverDesk, ReceiverLimits, Sender, create_receiver
 from infra.webhooks.delivery import PONG
 from infra.webhooks.open_receiver import receiver_of
+from tasks.core.hosted_jobs import HostedJob
 
 http = httpx.Client()
 MAX_MIB = 0.01
@@ -178,6 +180,18 @@ def test_a_subscription_is_confirmed_at_an_address_made_here(place: Place) -> No
         "Token": "t0ken",
     }
     assert counted(place.engine) == (0, 0)
+
+
+def test_a_webhook_about_a_job_of_ours_brings_the_next_look_at_it_forward_once(place: Place) -> None:
+    jobs = CatalogHostedJobs(place.engine)
+    row = HostedJob("default", "intent", "gpt", "supervised", 1, 0.0, 0.0, ("sha",), state="running", job="ftjob-ours")
+    jobs.change("default", "intent", lambda _known, _others: row)
+    sent = standard({"type": "fine_tuning.job.succeeded", "data": {"id": "ftjob-ours"}}, OPENAI, webhook="wh-1")
+    assert (place.post("openai", sent).status_code, place.post("openai", sent).json()) == (202, {"status": "already"})
+    found = jobs.job("default", "intent")
+    assert found
+    assert (found.webhooks, found.state, place.told()) == (("wh-1",), "running", [])
+    assert found.nudged_at > time.time() - 60
 
 
 # ── what is answered and means nothing ───────────────────────────────────────────────────────────────────────────────
