@@ -1,0 +1,119 @@
+"""A signed webhook on a machine with everything real: seconds until its run exists, runs, and has published a snapshot.
+
+    .venv/bin/python benchmarks/webhooks/to_running.py [ROUNDS]
+
+Starts a Prefect server on SQLite, deploys prefect.yaml, starts one process worker (asking every 2 s) and
+`ratchet hooks serve`, ingests a folder of one page, then edits the page and says so by a generic webhook, ROUNDS times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from server_killed import SECRET, free_port, kill, wait_for
+
+from tasks.core.webhook_signatures import signature
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def main(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        try:
+            place.start()
+            measured = [place.edit(number) for number in range(rounds)]
+        finally:
+            for process in place.processes:
+                kill(process)
+    for name in ("run exists", "runs", "snapshot published, run over"):
+        seconds = [one[name] for one in measured]
+        print(f"webhook -> {name:29} p50 {statistics.median(seconds):5.2f} s, max {max(seconds):5.2f} s, of {rounds}")
+
+
+class Place:
+    """Server, worker, receiver, and a page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, server, self.receiver = folder, free_port(), free_port()
+        self.api = f"http://127.0.0.1:{server}/api"
+        self.server = str(server)
+        self.page = folder / "docs" / "pump.md"
+        self.page.parent.mkdir()
+        self.environment = os.environ | {
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "DO_NOT_TRACK": "1",
+            "PYTHONPATH": str(ROOT),
+            "RATCHET_HOME": str(folder / "home"),
+            "RATCHET_WEBHOOK_SECRETS__GENERIC": SECRET,
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        prefect = str(BIN / "prefect")
+        self.go([prefect, "server", "start", "--no-ui", "--host", "127.0.0.1", "--port", self.server], "server")
+        wait_for(f"{self.api}/health", 120)
+        self.page.write_text("# Pump\n\nThe pump moves 90 litres a minute.\n")
+        # Not through Prefect: a flow run of its own would be measured with the others.
+        self.run([sys.executable, "-m", "flows.cli", "ingest", str(self.page.parent)], PREFECT_API_URL="")
+        for pool in ("ratchet", "ratchet-training"):
+            self.run([prefect, "work-pool", "create", "--type", "process", pool])
+        self.run([prefect, "--no-prompt", "deploy", "--all"])
+        self.go([prefect, "worker", "start", "--pool", "ratchet"], "worker")
+        self.go([sys.executable, "-m", "flows.cli", "hooks", "serve", "--port", str(self.receiver)], "receiver")
+        wait_for(f"http://127.0.0.1:{self.receiver}/healthz", 60)
+        time.sleep(10)  # for the worker
+
+    def edit(self, number: int) -> dict[str, float]:
+        known = {run["id"] for run in self.runs()}
+        self.page.write_text(f"# Pump\n\nThe pump moves {91 + number} litres a minute.\n")
+        body, webhook, now = json.dumps({"source": "docs"}).encode(), uuid4().hex, str(int(time.time()))
+        headers = {"webhook-id": webhook, "webhook-timestamp": now, "Content-Type": "application/json"}
+        headers["webhook-signature"] = f"v1,{signature(SECRET, webhook, now, body)}"
+        begun = time.time()
+        httpx.post(f"http://127.0.0.1:{self.receiver}/hooks/generic", content=body, headers=headers).raise_for_status()
+        while not (fresh := [run for run in self.runs() if run["id"] not in known and run["end_time"]]):
+            if time.time() - begun > 300:
+                raise SystemExit(f"No run ended within 300 s; see {self.folder}.")
+            time.sleep(0.3)
+        [run] = fresh
+        if run["state_type"] != "COMPLETED":
+            raise SystemExit(f"The run ended as {run['state_name']}.")
+        names = {"run exists": "created", "runs": "start_time", "snapshot published, run over": "end_time"}
+        return {name: datetime.fromisoformat(run[moment]).timestamp() - begun for name, moment in names.items()}
+
+    def runs(self) -> list[dict[str, Any]]:
+        asked = {"flows": {"name": {"any_": ["refresh-assistant"]}}, "limit": 200}
+        found = httpx.post(f"{self.api}/flow_runs/filter", json=asked).raise_for_status().json()
+        return [run for run in found if str(run["idempotency_key"]).startswith("docs.changed:")]
+
+    def run(self, command: list[str], **more: str) -> None:
+        done = subprocess.run(command, env=self.environment | more, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{command} failed: {done.stdout[-2000:]} {done.stderr[-2000:]}")
+
+    def go(self, command: list[str], name: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            started = subprocess.Popen(
+                command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+        self.processes.append(started)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
