@@ -48,6 +48,7 @@ bench-gates: setup ## error rates of the gates, drift, A/A, seeded faults, verdi
 bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed: how many changes get exactly one run
 	.venv/bin/python benchmarks/webhooks/server_killed.py
 	.venv/bin/python benchmarks/webhooks/server_killed.py --receiver-too
+	.venv/bin/python benchmarks/webhooks/to_running.py
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .
