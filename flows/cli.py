@@ -323,6 +323,24 @@ def serve(host: str | None, port: int | None) -> None:
     serve_answers(host, port)
 
 
+@ratchet.command()
+@click.option("--prefect-port", type=click.IntRange(1, 65535), default=4200, show_default=True)
+@click.option("--service-port", type=click.IntRange(1, 65535), help="Default: RATCHET_SERVICE_PORT, else 8321.")
+@click.option("--hooks-port", type=click.IntRange(1, 65535), help="Default: RATCHET_WEBHOOK_PORT, else 8322.")
+def up(prefect_port: int, service_port: int | None, hooks_port: int | None) -> None:
+    """Run everything on this machine: Prefect, workers, schedules, webhooks and the answer service.
+
+    With PREFECT_API_URL set, that Prefect server is used and none is started.
+    """
+    from flows.bringing_up import bring_up, chosen_ports
+
+    def running() -> Shown:
+        bring_up(chosen_ports(prefect_port, service_port, hooks_port))
+        return Shown({}, "")
+
+    show(running, as_json=False)
+
+
 @ratchet.group()
 def hooks() -> None:
     """Receive webhooks that say that documents changed."""

@@ -1,0 +1,68 @@
+"""What an installation runs: one table, for `ratchet up` on one machine and for the files that run it on many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LIGHT_POOL, TRAINING_POOL = "ratchet", "ratchet-training"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One program. health: the path that answers 200 once it is ready; None for a worker, whom the API knows.
+
+    is_killed: it and what it started are killed instead of asked to end. A worker that is asked leaves its runs
+    `Running` or has them crash; of one that was killed all are found, and begun again where they were.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    port: int | None = None
+    health: str | None = None
+    pool: str | None = None
+    is_killed: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the three servers listen."""
+
+    prefect: int = 4200
+    hooks: int = 8322
+    service: int = 8321
+
+
+WORKER = {
+    "PREFECT_WORKER_QUERY_SECONDS": "2",  # a run waits half as long as this for its worker, on average
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",  # without it nothing tells that a run's process is gone
+}
+SERVER = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+
+def processes(ports: Ports | None = None, host: str = "127.0.0.1") -> tuple[Process, ...]:
+    """In the order in which they are needed. host: where the servers listen; 0.0.0.0 in a container."""
+    ports = ports or Ports()
+    return (
+        Process(
+            "prefect",
+            ("prefect", "server", "start", "--host", host, "--port", str(ports.prefect)),
+            ports.prefect,
+            "/api/health",
+            environment=SERVER,
+        ),
+        Process(
+            "service", ("ratchet", "serve", "--host", host, "--port", str(ports.service)), ports.service, "/healthz"
+        ),
+        Process(
+            "hooks", ("ratchet", "hooks", "serve", "--host", host, "--port", str(ports.hooks)), ports.hooks, "/healthz"
+        ),
+        _worker("worker", LIGHT_POOL),
+        _worker("trainer", TRAINING_POOL, "--limit", "1"),
+    )
+
+
+def _worker(name: str, pool: str, *limits: str) -> Process:
+    command = ("prefect", "worker", "start", "--type", "process", "--pool", pool, *limits)
+    return Process(name, command, pool=pool, is_killed=True, environment=WORKER)
