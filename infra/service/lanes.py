@@ -35,7 +35,7 @@ class Lane:
         """
         with self._lock:
             if self._inside >= self._room:
-                raise TooBusy(f"{self._inside} questions are being answered or waiting, which is the limit. Try again.")
+                raise TooBusy(f"{self._inside} requests are being worked on or waiting, which is the limit. Try again.")
             self._inside += 1
         future = self._pool.submit(work)
         future.add_done_callback(self._leave)

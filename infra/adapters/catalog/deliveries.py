@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from infra.adapters.catalog import tables as t
-from infra.adapters.catalog.database import reading
+from infra.adapters.catalog.database import durable, reading
 from infra.adapters.catalog.outbox import put
 from tasks.core.document_catalog import RegisteredSource
 from tasks.core.source_changes import Concern
@@ -54,7 +54,7 @@ class CatalogDeliveries:
 
     def _take(self, route: str, marks: Sequence[str], concerns: Sequence[Concern]) -> list[str] | None:
         now = self._clock()
-        with self._engine.begin() as connection:
+        with durable(self._engine).begin() as connection:
             if _is_known(connection, route, marks):
                 return None
             _forget(connection, now - self._memory_seconds)

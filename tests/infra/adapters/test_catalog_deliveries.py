@@ -17,7 +17,7 @@ from prefect_fake import FakePrefect, Killed
 from sqlalchemy import Engine, delete, select, update
 
 from infra.adapters.catalog import tables as t
-from infra.adapters.catalog.database import engine_for
+from infra.adapters.catalog.database import durable, engine_for
 from infra.adapters.catalog.deliveries import CatalogDeliveries
 from infra.adapters.catalog.migrate import migrate
 from infra.adapters.catalog.outbox import CatalogOutbox
@@ -71,6 +71,11 @@ def test_notices_that_were_told_are_forgotten_too_and_those_that_wait_never(engi
     with engine.connect() as connection:
         kept = connection.scalars(select(t.outbox.c.key)).all()
     assert sorted(kept) == [concern(2).key, concern(3).key]
+
+
+def test_what_is_taken_is_on_the_disk_before_it_is_answered(engine: Engine) -> None:
+    with durable(engine).begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL: a commit waits for the disk
 
 
 def test_one_delivery_that_comes_many_times_at_once_is_taken_once(engine: Engine) -> None:
