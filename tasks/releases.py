@@ -9,6 +9,7 @@ from typing import Protocol
 from tasks.blessing import OpenProcesses, bless, expected, read_evidence
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.errors import IndexIncomplete, NotFound, PromotionRefused, StaleComparison
+from tasks.core.evidence import policy_id
 from tasks.core.pace import Blessing
 from tasks.core.policy import Policy
 from tasks.core.ports import ArtifactStore, ChatModels, VectorIndex
@@ -171,6 +172,7 @@ def promote(
         history,
         golden_set=golden_set,
         reason=reason,
+        policy=policy_id(bench.policy),
         who=who,
         override=bench.policy.override if override else None,
     )

@@ -32,7 +32,7 @@ from tasks.core.errors import (
     RatchetError,
     StaleComparison,
 )
-from tasks.core.evidence import Evidence, bundle, case_of
+from tasks.core.evidence import Evidence, bundle, case_of, policy_id
 from tasks.core.integrity import Integrity
 from tasks.core.labels import Label
 from tasks.core.pace import Blessing
@@ -161,6 +161,18 @@ def opened(*processes: AnsweringProcess) -> Iterator[Sequence[AnsweringProcess]]
 
 def nothing(*_: object) -> Any:
     raise AssertionError("nobody may ask for this")
+
+
+def test_a_policy_that_was_tightened_after_the_verdict_asks_for_a_new_one(world: World) -> None:
+    release = world.proven(world.release(), None)
+    lenient = replace(world.verdicts.held[release], policy=policy_id(Policy(floors={})))
+    world.verdicts.held[release] = lenient
+    with pytest.raises(StaleComparison, match="evaluate"):
+        world.promote(release)
+    assert world.current is None
+    world.verdicts.held[release] = replace(lenient, policy=policy_id(world.bench.policy))
+    world.promote(release)
+    assert world.current == release
 
 
 def test_a_proven_release_becomes_current_once(world: World) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tasks.core.errors import NotFound, PromotionRefused, StaleComparison
@@ -52,6 +54,19 @@ def test_a_verdict_on_floors_alone_is_stale_once_a_proven_release_is_served() ->
 def test_a_verdict_on_an_older_golden_set_is_stale() -> None:
     with pytest.raises(StaleComparison, match="golden set"):
         require_promotable("r-2", Standing("r-1", False), judged(), [], golden_set="g-2", reason=None)
+
+
+def test_a_verdict_under_another_policy_is_stale() -> None:
+    def under(judged_under: str, in_force: str) -> None:
+        verdict = replace(judged(), policy=judged_under)
+        require_promotable("r-2", Standing("r-1", False), verdict, [], golden_set="g-1", reason=None, policy=in_force)
+
+    under("p-1", "p-1")
+    under("", "p-1")  # of a time when it was not recorded
+    with pytest.raises(
+        StaleComparison, match=r"reached under policy p-1, in force is p-2\. Run `ratchet evaluate r-2`"
+    ):
+        under("p-1", "p-2")
 
 
 def test_a_rolled_back_release_needs_a_new_reason() -> None:
