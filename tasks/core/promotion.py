@@ -167,8 +167,15 @@ def _compared_with_current(judgement: Judgement, standing: Standing) -> bool:
 
 
 def was_rolled_back(release: str, history: Sequence[Promotion]) -> bool:
-    """Whether a rollback has ever moved away from `release` (history: oldest first)."""
-    return any(p.kind == "rollback" and p.previous == release for p in history)
+    """Whether a rollback has ever moved away from `release`, or past it to an older one (history: oldest first)."""
+    rollbacks = [(at, move) for at, move in enumerate(history) if move.kind == "rollback"]
+    return any(move.previous == release or release in _passed(history[:at], move) for at, move in rollbacks)
+
+
+def _passed(before: Sequence[Promotion], rollback: Promotion) -> list[str]:
+    """What stood in line after the release that was returned to; nothing where that was not in the line."""
+    line = [move.release for move in rollback_line(before)]
+    return line[len(line) - line[::-1].index(rollback.release) :] if rollback.release in line else []
 
 
 def rollback_line(history: Sequence[Promotion]) -> list[Promotion]:
