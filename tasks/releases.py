@@ -254,9 +254,9 @@ def _move(bench: ReleaseBench, release: str, seen: Standing, history: Sequence[P
 
 def roll_back(bench: ReleaseBench, *, to: str | None, who: str, reason: str) -> Promotion:
     """Makes an earlier release current again. Opens no model and no file of the release it leaves."""
-    target = rollback_target(bench.releases.history(bench.assistant), to)
+    history, standing = _seen(bench)
+    target = rollback_target(history, to)
     row = bench.releases.release(bench.assistant, target.release)
-    standing = bench.releases.standing(bench.assistant)
     if row.id == standing.release:
         raise NotFound(f"Release {row.id} is already being served.", release=row.id)
     check_snapshot(bench, row.manifest)
@@ -269,6 +269,7 @@ def roll_back(bench: ReleaseBench, *, to: str | None, who: str, reason: str) -> 
         unproven=target.unproven,
         who=who,
         reason=reason,
+        newest=history[-1].seq,
     )
     if moved is None:
         raise StaleComparison("Another promotion happened at the same moment; look at `ratchet status` and try again.")
