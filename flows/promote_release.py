@@ -15,6 +15,7 @@ from infra.workbench import Workbench
 from tasks import releases
 from tasks.core.approval import Question, question, require_same_question, topic_of
 from tasks.core.errors import PromotionRefused, UsageError
+from tasks.core.evidence import policy_id
 from tasks.core.promotion import Promotion, require_promotable, was_rolled_back
 from tasks.evaluation import Evaluation
 
@@ -120,6 +121,7 @@ def question_about(bench: Workbench, release: str, *, override: bool = False) ->
             bench.releases.history(bench.assistant),
             golden_set=bench.golden_set_id(),
             reason="to be given",
+            policy=policy_id(policy),
             who=next(iter(policy.override.who), ""),
             override=policy.override if asked.accepts else None,
         )

@@ -29,11 +29,11 @@ def own_policy_file(home: Path, assistant: str) -> Path:
 def with_own_policy(settings: Settings, assistant: str) -> Settings:
     """The settings with the assistant's own policy, where it has one. Raises BadSetting naming each wrong field."""
     file = own_policy_file(settings.home, assistant)
-    if not file.is_file():
+    if not (file.exists() or file.is_symlink()):  # a link to nothing is a policy that is lost, not one never written
         return settings
     try:
         read = _File.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise BadSetting(f"{file} cannot be read: {error}.") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -9,6 +9,7 @@ from typing import Protocol
 from tasks.blessing import OpenProcesses, bless, expected, read_evidence
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.errors import IndexIncomplete, NotFound, PromotionRefused, StaleComparison
+from tasks.core.evidence import policy_id
 from tasks.core.pace import Blessing
 from tasks.core.policy import Policy
 from tasks.core.ports import ArtifactStore, ChatModels, VectorIndex
@@ -171,6 +172,7 @@ def promote(
         history,
         golden_set=golden_set,
         reason=reason,
+        policy=policy_id(bench.policy),
         who=who,
         override=bench.policy.override if override else None,
     )
@@ -252,9 +254,9 @@ def _move(bench: ReleaseBench, release: str, seen: Standing, history: Sequence[P
 
 def roll_back(bench: ReleaseBench, *, to: str | None, who: str, reason: str) -> Promotion:
     """Makes an earlier release current again. Opens no model and no file of the release it leaves."""
-    target = rollback_target(bench.releases.history(bench.assistant), to)
+    history, standing = _seen(bench)
+    target = rollback_target(history, to)
     row = bench.releases.release(bench.assistant, target.release)
-    standing = bench.releases.standing(bench.assistant)
     if row.id == standing.release:
         raise NotFound(f"Release {row.id} is already being served.", release=row.id)
     check_snapshot(bench, row.manifest)
@@ -267,6 +269,7 @@ def roll_back(bench: ReleaseBench, *, to: str | None, who: str, reason: str) -> 
         unproven=target.unproven,
         who=who,
         reason=reason,
+        newest=history[-1].seq,
     )
     if moved is None:
         raise StaleComparison("Another promotion happened at the same moment; look at `ratchet status` and try again.")

@@ -43,10 +43,13 @@ class Wording:
 def wording(text: str) -> Wording:
     """The comparable form of a question. Case, punctuation, articles and white space do not matter.
 
+    Nor does what nobody sees, as soft hyphens out of a web page: it would part a word in two.
+
     >>> wording("Is the  Halden 300 hot?").words
     ('is', 'halden', '300', 'hot')
     """
-    plain = unicodedata.normalize("NFKC", text).replace("’", "").replace("'", "").replace("−", "-")
+    seen = text if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf")
+    plain = unicodedata.normalize("NFKC", seen).replace("’", "").replace("'", "").replace("−", "-")
     found = enumerate(_WORD.findall(plain))
     written = [word for n, word in found if (word if n else word.casefold()) not in _ARTICLES]  # "valve A" is a name
     words = tuple(word.casefold() for word in written)

@@ -69,7 +69,7 @@ class Approval(_Part):
         default="never",
         description="never; before every promotion; before one of a new model; or where a HOLD may be overridden",
     )
-    timeout_hours: float = Field(default=24, gt=0, description="No decision by then is no promotion")
+    timeout_hours: float = Field(default=24, gt=0, le=8_760, description="No decision by then is no promotion")
 
 
 class Pace(_Part):
@@ -163,7 +163,7 @@ class Policy(_Part):
     override: HoldOverride = HoldOverride()
     approval: Approval = Approval()
     seed: int = Field(default=20_260_101, ge=0, description="Of the bootstrap")
-    resamples: int = Field(default=10_000, ge=1_000)
+    resamples: int = Field(default=10_000, ge=1_000, le=100_000)
 
     @property
     def resampling(self) -> Resampling:

@@ -62,15 +62,17 @@ def require_promotable(
     *,
     golden_set: str | None,
     reason: str | None,
+    policy: str = "",
     who: str = "",
     override: HoldOverride | None = None,
 ) -> tuple[str, ...]:
     """The doubts that `who` accepts, none after PROMOTE, when `release` may become current; otherwise raises.
 
-    override: what the policy lets people accept, when a person asks for it; None: nobody asks, and HOLD holds.
+    policy: id of the one in force. override: what it lets people accept, when a person asks for it; None: nobody asks,
+    and HOLD holds.
     Raises PromotionRefused without a PROMOTE verdict or a HOLD whose doubts may all be accepted, and for a release that
     was rolled back and comes without a new reason; StaleComparison when the verdict was reached against another release
-    than the one being served, or on another golden set than that of today.
+    than the one being served, on another golden set than that of today, or under another policy than the one in force.
     """
     if judgement is None:
         raise PromotionRefused(
@@ -82,6 +84,7 @@ def require_promotable(
     elif judgement.verdict != "PROMOTE":
         raise _refused(judgement, " ".join(judgement.reasons) or "No gate gave a reason.")
     _require_current(judgement, standing, golden_set)
+    _require_policy(judgement, policy)
     if not (reason and reason.strip()) and was_rolled_back(release, history):
         raise PromotionRefused(
             f"Release {release} was rolled back before. Promote it again only with a new reason: --reason TEXT.",
@@ -145,6 +148,18 @@ def _require_current(judgement: Judgement, standing: Standing, golden_set: str |
         )
 
 
+def _require_policy(judgement: Judgement, policy: str) -> None:
+    """Raises StaleComparison when what a release must prove was changed after the verdict, where both are recorded."""
+    if judgement.policy and policy and judgement.policy != policy:
+        raise StaleComparison(
+            f"The verdict on {judgement.release} was reached under policy {judgement.policy}, in force is {policy}. "
+            f"Run `ratchet evaluate {judgement.release}` again.",
+            release=judgement.release,
+            judged_under=judgement.policy,
+            policy=policy,
+        )
+
+
 def _compared_with_current(judgement: Judgement, standing: Standing) -> bool:
     if judgement.baseline is None:  # the first proof: nothing is served yet, or only something unproven
         return standing.release is None or standing.unproven
@@ -152,8 +167,15 @@ def _compared_with_current(judgement: Judgement, standing: Standing) -> bool:
 
 
 def was_rolled_back(release: str, history: Sequence[Promotion]) -> bool:
-    """Whether a rollback has ever moved away from `release` (history: oldest first)."""
-    return any(p.kind == "rollback" and p.previous == release for p in history)
+    """Whether a rollback has ever moved away from `release`, or past it to an older one (history: oldest first)."""
+    rollbacks = [(at, move) for at, move in enumerate(history) if move.kind == "rollback"]
+    return any(move.previous == release or release in _passed(history[:at], move) for at, move in rollbacks)
+
+
+def _passed(before: Sequence[Promotion], rollback: Promotion) -> list[str]:
+    """What stood in line after the release that was returned to; nothing where that was not in the line."""
+    line = [move.release for move in rollback_line(before)]
+    return line[len(line) - line[::-1].index(rollback.release) :] if rollback.release in line else []
 
 
 def rollback_line(history: Sequence[Promotion]) -> list[Promotion]:

@@ -49,7 +49,8 @@ def slices_of(
 def folders_of(label: Label) -> tuple[str, ...]:
     """The top folders of the label's documents, as slices are named; none for a label without a document.
 
-    Folders whose names differ in case and punctuation alone are one slice.
+    Folders whose names differ in case and punctuation alone are one slice. One that is called as a slice that makes
+    itself is named `folder-unanswerable`.
     """
     return tuple(sorted({_folder(document) for document in label.documents}))
 
@@ -75,7 +76,8 @@ def _made(labels: Sequence[Label], policy: Policy, touched: Mapping[str, Touch])
 
 def _folder(document: str) -> str:
     top, slash, _ = document.partition("/")
-    return (_NOT_A_LETTER.sub("-", top.casefold()).strip("-") if slash else "") or NO_FOLDER
+    name = (_NOT_A_LETTER.sub("-", top.casefold()).strip("-") if slash else "") or NO_FOLDER
+    return f"folder-{name}" if name in (UNANSWERABLE, PAGE_CHANGED) else name
 
 
 def _ids(labels: Iterator[Label] | Sequence[Label]) -> tuple[str, ...]:

@@ -28,6 +28,15 @@ def test_its_own_policy_is_the_whole_policy_of_that_assistant_alone(tmp_path: Pa
     assert with_own_policy(settings, "other").policy == Policy(seed=7)
 
 
+def test_a_policy_that_is_there_and_cannot_be_read_is_never_replaced_by_another(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, policy=Policy(seed=7))
+    own_policy_file(tmp_path, "folder").mkdir(parents=True)
+    own_policy_file(tmp_path, "linked").symlink_to(tmp_path / "unmounted" / "policy.toml")
+    for assistant in ("folder", "linked"):
+        with pytest.raises(BadSetting, match=f"{assistant}.toml cannot be read"):
+            with_own_policy(settings, assistant)
+
+
 def test_a_workbench_opens_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATCHET_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

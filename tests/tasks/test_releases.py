@@ -32,7 +32,7 @@ from tasks.core.errors import (
     RatchetError,
     StaleComparison,
 )
-from tasks.core.evidence import Evidence, bundle, case_of
+from tasks.core.evidence import Evidence, bundle, case_of, policy_id
 from tasks.core.integrity import Integrity
 from tasks.core.labels import Label
 from tasks.core.pace import Blessing
@@ -161,6 +161,38 @@ def opened(*processes: AnsweringProcess) -> Iterator[Sequence[AnsweringProcess]]
 
 def nothing(*_: object) -> Any:
     raise AssertionError("nobody may ask for this")
+
+
+def test_a_rollback_does_not_undo_a_promotion_that_it_has_not_seen(world: World) -> None:
+    first, second, third = world.release("1"), world.release("2"), world.release("3")
+    for release, baseline in ((first, None), (second, first)):
+        world.promote(world.proven(release, baseline))
+    world.proven(third, second)
+
+    class Overtaken(CatalogReleases):
+        """Somebody promotes the third just after the history was read."""
+
+        def history(self, assistant: str) -> list[Promotion]:
+            seen = super().history(assistant)
+            world.promote(third)
+            return seen
+
+    overtaken = replace(world.bench, releases=Overtaken(world.bench.releases._engine))  # type: ignore[attr-defined]
+    with pytest.raises(StaleComparison, match="at the same moment"):
+        roll_back(overtaken, to=None, who="ann", reason="bad answers")
+    assert world.current == third
+
+
+def test_a_policy_that_was_tightened_after_the_verdict_asks_for_a_new_one(world: World) -> None:
+    release = world.proven(world.release(), None)
+    lenient = replace(world.verdicts.held[release], policy=policy_id(Policy(floors={})))
+    world.verdicts.held[release] = lenient
+    with pytest.raises(StaleComparison, match="evaluate"):
+        world.promote(release)
+    assert world.current is None
+    world.verdicts.held[release] = replace(lenient, policy=policy_id(world.bench.policy))
+    world.promote(release)
+    assert world.current == release
 
 
 def test_a_proven_release_becomes_current_once(world: World) -> None:

@@ -17,6 +17,7 @@ def same(a: str, b: str) -> bool:
         ("What pressure does the Halden 300 run at?", "what pressure does the halden 300 run at"),
         ("What pressure does the Halden 300 run at?", "What  pressure does Halden 300 run at ?!"),
         ("Who’s on call at night?", "Whos on call at night?"),
+        ("What pressure does the Halden run at?", "What pres\u00adsure does the Hal\u200bden run at?\ufeff"),
         ("How many hours does one full tank last in winter?", "How many hours does one full tank last in winters?"),
         ("And which fluid does the pump in the hall need?", "And what fluid does the pump in the hall needs?"),
     ],

@@ -187,3 +187,9 @@ def test_a_star_alone_covers_all_that_may_be_overridden_and_names_nothing_that_m
     policy = Policy.model_validate({"override": {"gates": ["*"]}})
     assert policy.override.gates == ("*",)
     assert all(fnmatchcase(gate, "*") for gate in NEVER_OVERRIDDEN)
+
+
+@pytest.mark.parametrize("wild", [{"resamples": 10**11}, {"approval": {"timeout_hours": 1e300}}])
+def test_a_number_that_only_fails_in_the_middle_of_a_run_is_refused_with_the_policy(wild: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        Policy.model_validate(wild)

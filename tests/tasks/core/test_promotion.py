@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from tasks.core.errors import NotFound, PromotionRefused, StaleComparison
-from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target
+from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target, was_rolled_back
 
 
 def judged(verdict: str = "PROMOTE", baseline: str | None = "r-1", golden_set: str | None = "g-1") -> Judgement:
@@ -52,6 +54,26 @@ def test_a_verdict_on_floors_alone_is_stale_once_a_proven_release_is_served() ->
 def test_a_verdict_on_an_older_golden_set_is_stale() -> None:
     with pytest.raises(StaleComparison, match="golden set"):
         require_promotable("r-2", Standing("r-1", False), judged(), [], golden_set="g-2", reason=None)
+
+
+def test_a_release_that_a_rollback_went_past_was_rolled_back_too() -> None:
+    past = moves("r-0", "r-1", "r-2", "r-3", "-r-1")
+    assert [was_rolled_back(release, past) for release in ("r-0", "r-1", "r-2", "r-3")] == [False, False, True, True]
+    forward = moves("r-0", "r-1", "r-2", "-r-1", "-r-2")  # a person went back to what was left
+    assert not was_rolled_back("r-0", forward)
+
+
+def test_a_verdict_under_another_policy_is_stale() -> None:
+    def under(judged_under: str, in_force: str) -> None:
+        verdict = replace(judged(), policy=judged_under)
+        require_promotable("r-2", Standing("r-1", False), verdict, [], golden_set="g-1", reason=None, policy=in_force)
+
+    under("p-1", "p-1")
+    under("", "p-1")  # of a time when it was not recorded
+    with pytest.raises(
+        StaleComparison, match=r"reached under policy p-1, in force is p-2\. Run `ratchet evaluate r-2`"
+    ):
+        under("p-1", "p-2")
 
 
 def test_a_rolled_back_release_needs_a_new_reason() -> None:

@@ -124,6 +124,14 @@ def test_a_slice_of_the_policy_is_there_even_when_no_question_belongs_to_it() ->
     assert members([OIL], Slice(name="none", documents=("nowhere/*",)))["none"] == []
 
 
+@pytest.mark.parametrize("folder", ["unanswerable", "Page changed"])
+def test_a_folder_called_as_a_slice_that_makes_itself_is_still_looked_at(folder: str) -> None:
+    filed = label(1, f"{folder}/a.md")
+    made = members([filed, HOSE])
+    assert made["folder-" + folder.lower().replace(" ", "-")] == [1]
+    assert made["hoses"] == [2]
+
+
 labels = st.lists(
     st.builds(
         label,
