@@ -95,15 +95,17 @@ class Supervisor:
         for child, tree in zip(children, trees, strict=True):
             _wait_for((child.pid, *tree), until)
             self._end_tree(child, tree)
-            child.watchdog.wait()
-            child.reader.join(2)
 
     def _end_tree(self, child: _Child, tree: tuple[int, ...] = ()) -> None:
         for one in {*tree, *tree_of(child.pid), child.pid}:
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
-        if child.watchdog.stdin:
-            child.watchdog.stdin.close()
+        assert child.watchdog.stdin is not None
+        assert child.watchdog.stdout is not None
+        child.watchdog.stdin.close()
+        child.watchdog.wait()
+        child.reader.join()  # the stream ends with the last who writes to it
+        child.watchdog.stdout.close()
 
 
 def resolved(command: tuple[str, ...]) -> list[str]:
