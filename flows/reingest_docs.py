@@ -10,6 +10,7 @@ from flows.requests import AssistantRequest
 from flows.running import perform
 from infra.workbench import Workbench, shown_progress
 from tasks import documents, probes, snapshots, sources
+from tasks.core.document_catalog import RegisteredSource
 from tasks.core.ingestion import IngestReport, Plan
 
 
@@ -54,10 +55,10 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
     shop, progress = bench.documents, shown_progress()
     if request.plan:
-        plan = await _plan(shop, request)
+        plan = await _plan(bench, request)
         return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
     with documents.holding_lease(shop) as lease:
-        plan = await _plan(shop, request)
+        plan = await _plan(bench, request)
         draft = await perform(documents.read, shop, plan, lease, progress)
         embedded = await perform(snapshots.embed, shop, draft, lease, progress)
         built = await perform(snapshots.build, shop, embedded, lease, progress)
@@ -67,9 +68,9 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     return report
 
 
-async def _plan(shop: documents.DocumentsBench, request: ReingestRequest) -> Plan:
-    globs = {"include": request.include, "exclude": request.exclude}
-    where = await perform(sources.resolve_sources, shop, request.path, request.source, **globs)
+async def _plan(bench: Workbench, request: ReingestRequest) -> Plan:
+    shop = bench.documents
+    where = await _where(bench, request)
     found = await perform(sources.scan, shop, where, shown_progress())
     return await perform(
         documents.plan,
@@ -78,3 +79,12 @@ async def _plan(shop: documents.DocumentsBench, request: ReingestRequest) -> Pla
         max_delete_fraction=request.max_delete_fraction,
         retry_quarantined=request.retry_quarantined,
     )
+
+
+async def _where(bench: Workbench, request: ReingestRequest) -> tuple[RegisteredSource, ...]:
+    """The path that is asked for; without one, and where sources are configured, all of them."""
+    if bench.settings.sources and request.path is None and request.source is None:
+        places = [sources.Place(one.path, one.name, one.include, one.exclude) for one in bench.settings.sources]
+        return await perform(sources.configured_sources, bench.documents, places)
+    globs = {"include": request.include, "exclude": request.exclude}
+    return await perform(sources.resolve_sources, bench.documents, request.path, request.source, **globs)

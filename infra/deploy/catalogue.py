@@ -105,7 +105,7 @@ AUTOMATIONS = (
     Automation(
         key="zombie-runs",
         name="Ratchet: runs whose process died",
-        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds others.",
+        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds more.",
         after=("prefect.flow-run.heartbeat",),
         expect=("prefect.flow-run.*",),
         match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -137,7 +137,7 @@ NOTICES = (
         match={"prefect.resource.id": "prefect.automation.*"},
         action=Notify(
             "An automation's action failed",
-            "{{ event.resource.name | default('An automation') }}: {{ event.payload.reason | default('no reason given') }}",
+            "{{ event.resource.name | default('An automation') }}: {{ event.payload.reason | default('no reason') }}",
         ),
     ),
     Automation(

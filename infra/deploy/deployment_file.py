@@ -110,7 +110,10 @@ class DeploymentFile(_Strict):
     def _told_apart(self) -> DeploymentFile:
         names = [one.full_name for one in self.deployments]
         variables = [s.variable for one in self.deployments for s in one.schedules if s.variable]
-        for twice in (set(filter(lambda n: names.count(n) > 1, names)), {v for v in variables if variables.count(v) > 1}):
+        for twice in (
+            set(filter(lambda n: names.count(n) > 1, names)),
+            {v for v in variables if variables.count(v) > 1},
+        ):
             if twice:
                 raise ValueError(f"there twice: {', '.join(sorted(twice))}")
         return self
@@ -123,7 +126,9 @@ def read_deployments(file: Path | None = None) -> DeploymentFile:
     try:
         return DeploymentFile.model_validate(yaml.safe_load(where.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadSetting(f"{where} cannot be read: {error.strerror}. Name another: ratchet deploy --file FILE.") from error
+        raise BadSetting(
+            f"{where} cannot be read: {error.strerror}. Name another: ratchet deploy --file FILE."
+        ) from error
     except yaml.YAMLError as error:
         raise BadSetting(f"{where} is not YAML: {error}") from error
     except ValidationError as error:

@@ -83,8 +83,11 @@ class Changes:
             lines += [f"    {difference.sentence()}" for difference in one.differences]
         counts = {action: sum(one.action == action for one in self.changes) for action in _SIGN}
         return "\n".join(
-            [*lines, f"{counts['create']} new, {counts['update']} changed, {counts['delete']} removed, "
-             f"{self.unchanged} as they should be"]
+            [
+                *lines,
+                f"{counts['create']} new, {counts['update']} changed, {counts['delete']} removed, "
+                f"{self.unchanged} as they should be",
+            ]
         )
 
 
@@ -132,7 +135,6 @@ def _differences(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]
 
 
 def _short(value: JsonValue) -> str:
-
 
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from prefect import get_client
-from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, VariableUpdate, WorkPoolUpdate
 from prefect.client.schemas.schedules import CronSchedule
@@ -69,7 +68,9 @@ async def test_the_second_time_nothing_changes(client: PrefectClient) -> None:
 
 async def test_a_dry_run_tells_and_changes_nothing(client: PrefectClient) -> None:
     deployment = await client.read_deployment_by_name(REFRESH)
-    await client.update_deployment(deployment.id, DeploymentUpdate(description="Edited", work_pool_name="ratchet-training"))
+    await client.update_deployment(
+        deployment.id, DeploymentUpdate(description="Edited", work_pool_name="ratchet-training")
+    )
     told = await reconcile(client, dry_run=True, file=FILE)
     assert rows(told) == [("update", "deployment", REFRESH)]
     assert 'work_pool_name: "ratchet-training" → "ratchet"' in told.text()
@@ -81,14 +82,15 @@ async def test_a_dry_run_tells_and_changes_nothing(client: PrefectClient) -> Non
     assert mended.schedules == deployment.schedules
 
 
-async def test_a_schedule_paused_on_its_page_stays_paused_until_its_page_or_its_variable_says_otherwise(client: PrefectClient) -> None:
+async def test_a_schedule_paused_on_its_page_stays_paused_until_its_page_or_its_variable_says_otherwise(
+    client: PrefectClient,
+) -> None:
     deployment = await client.read_deployment_by_name(REFRESH)
     await client.update_deployment_schedule(deployment.id, deployment.schedules[0].id, active=False)
     assert rows(await reconcile(client, file=FILE)) == [("update", "variable", SWITCH)]
     assert [s.active for s in (await client.read_deployment(deployment.id)).schedules] == [False]
     assert (await client.read_variable_by_name(SWITCH)).value is False
     assert (await reconcile(client, file=FILE)).changes == ()
-
 
     variable = await client.read_variable_by_name(SWITCH)
     assert variable is not None
@@ -131,7 +133,9 @@ async def test_a_disabled_automation_stays_disabled_and_a_renamed_one_keeps_its_
     zombie = next(one for one in await client.read_automations() if "ratchet-key:zombie-runs" in one.tags)
     await client.pause_automation(zombie.id)
     assert (await reconcile(client, file=FILE)).changes == ()
-    renamed = AutomationCore.model_validate(zombie.model_dump() | {"name": "Dead runs", "enabled": False})
+    renamed = AutomationCore.model_validate(
+        zombie.model_dump(exclude={"owner_resource"}) | {"name": "Dead runs", "enabled": False}
+    )
     await client.update_automation(zombie.id, renamed)
     assert rows(await reconcile(client, file=FILE)) == [("update", "automation", "zombie-runs")]
     after = await client.read_automation(zombie.id)
@@ -157,7 +161,10 @@ async def test_an_automation_of_other_people_is_left_alone_and_one_of_ours_that_
     assert await client.read_automation(theirs) is not None
 
 
+@pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")
 async def test_people_are_told_once_there_is_a_block_to_tell_them_by(client: PrefectClient) -> None:
+    from prefect.blocks.notifications import SlackWebhook
+
     keys = {one.key for one in NOTICES}
     block = SlackWebhook(url="https://hooks.slack.example/services/a/b")
     await block.save(NOTIFY)
@@ -171,7 +178,10 @@ async def test_people_are_told_once_there_is_a_block_to_tell_them_by(client: Pre
 
 async def test_what_is_taken_out_of_the_file_is_removed(client: PrefectClient, tmp_path: Path) -> None:
     text = FILE.read_text()
-    begin, end = text.index("    schedules:\n      - slug: hourly"), text.index("  - name: default\n    entrypoint: flows.collect")
+    begin, end = (
+        text.index("    schedules:\n      - slug: hourly"),
+        text.index("  - name: default\n    entrypoint: flows.collect"),
+    )
     file = tmp_path / "prefect.yaml"
     file.write_text(text[:begin] + text[end:])
     there = set(rows(await reconcile(client, file=file)))
