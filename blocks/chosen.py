@@ -13,7 +13,7 @@ from infra.settings import Settings
 def as_in_settings(setting: str, title: str) -> Any:
     """An optional field of a form that sets this setting: described as there, with the same limits."""
     said = Settings.model_fields[setting]
-    field = Field(default=None, title=title, description=said.description)
+    field: Any = Field(default=None, title=title, description=said.description)
     field.metadata = list(said.metadata)
     return field
 

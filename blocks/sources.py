@@ -17,7 +17,8 @@ class RatchetSources(SettingsBlock):
     _code_example = """```python
 from blocks import RatchetSources
 
-await RatchetSources(sources=[{"path": "git+https://example.org/handbook.git@main", "include": ["docs/**"]}]).save("docs")
+handbook = {"path": "git+https://example.org/handbook.git@main", "include": ["docs/**"]}
+await RatchetSources(sources=[handbook]).save("docs")
 ```"""
 
     sources: list[DocumentSource] = Field(

@@ -55,7 +55,6 @@ await RatchetHostedTrainer(model="gpt-4.1-mini-2025-04-14", api_key="sk-...", bu
         "tokenizer": "hosted_tokenizer",
         "epochs": "hosted_epochs",
         "wait_hours": "hosted_wait_hours",
-        "webhook_secret": "hosted_webhook_secret",
     }
 
     model: str | None = as_in_settings("hosted_base_model", "Model")
@@ -66,4 +65,3 @@ await RatchetHostedTrainer(model="gpt-4.1-mini-2025-04-14", api_key="sk-...", bu
     tokenizer: str | None = as_in_settings("hosted_tokenizer", "Tokenizer")
     epochs: int | None = as_in_settings("hosted_epochs", "Epochs")
     wait_hours: float | None = as_in_settings("hosted_wait_hours", "Longest wait, in hours")
-    webhook_secret: SecretStr | None = as_in_settings("hosted_webhook_secret", "Webhook secret")

@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform
 from infra.workbench import Workbench, shown_progress
@@ -18,27 +19,42 @@ class ReingestRequest(AssistantRequest):
     """Which documents, and how careful to be."""
 
     path: str | None = Field(
+        title="Path",
         default=None,
         description="Folder, s3://bucket/prefix or git+repository@ref, registered the first time; "
         "default: every registered source",
     )
-    source: str | None = Field(default=None, description="Name of the source; needed only to re-point a registered one")
+    source: str | None = Field(
+        title="Source", default=None, description="Name of the source; needed only to re-point a registered one"
+    )
     include: list[str] | None = Field(
-        default=None, description="Globs of the paths to ingest, such as guides/**/*.md; default: as registered"
+        title="Include",
+        default=None,
+        description="Globs of the paths to ingest, such as guides/**/*.md; default: as registered",
     )
     exclude: list[str] | None = Field(
-        default=None, description="Globs of paths to leave out, whatever is included; default: as registered"
+        title="Exclude",
+        default=None,
+        description="Globs of paths to leave out, whatever is included; default: as registered",
     )
     retry_quarantined: bool = Field(
-        default=False, description="Also read again what was refused before and has not changed since"
+        title="Retry what was refused",
+        default=False,
+        description="Also read again what was refused before and has not changed since",
     )
-    plan: bool = Field(default=False, description="Say what a run would do, exactly, and write nothing")
+    plan: bool = Field(
+        title="Plan only", default=False, description="Say what a run would do, exactly, and write nothing"
+    )
     max_delete_fraction: float | None = Field(
-        default=None, ge=0, le=1, description="Stop when more of the documents would vanish; default: the setting's"
+        title="Most that may be deleted, 0 to 1",
+        default=None,
+        ge=0,
+        le=1,
+        description="Stop when more of the documents would vanish; default: the setting's",
     )
 
 
-@flow(name="reingest-docs", flow_run_name="{request.assistant}: re-ingest")
+@flow(name="reingest-docs", flow_run_name=run_name("re-ingest"))
 async def reingest_docs(request: ReingestRequest) -> IngestReport:
     """Scan the sources, read and embed what changed, build the next snapshot unseen, verify it, publish it.
 

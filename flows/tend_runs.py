@@ -101,7 +101,7 @@ async def _signs(client: PrefectClient, run: FlowRun) -> RunSigns:
 
 async def _last_event(client: PrefectClient, run: UUID, since: datetime, name: str | None = None) -> datetime | None:
     wanted = EventFilter(
-        occurred=EventOccurredFilter(since=since),
+        occurred=EventOccurredFilter.model_validate({"since": since}),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),
         event=EventNameFilter(name=[name]) if name else None,
     )

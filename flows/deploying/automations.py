@@ -1,4 +1,4 @@
-"""Automations, changed in place under the same id: made anew, events in between would be lost. Disabled ones stay so."""
+"""Automations, changed in place: made anew, events in between would be lost. Disabled ones stay disabled."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Automations:
             after=set(one.after),
             expect=set(one.expect),
             for_each={"prefect.resource.id"},
-            posture=Posture(one.posture),
+            posture=Posture.Proactive if one.posture == "Proactive" else Posture.Reactive,
             threshold=1,
             within=one.within,
         )
@@ -75,7 +75,13 @@ class Automations:
             case RunFlow(deployment, parameters, after):
                 known = await deployment_named(self._client, deployment)
                 where = known.id if known else _NOT_YET
-                return RunDeployment(deployment_id=where, parameters=parameters, schedule_after=after)
+                return RunDeployment(
+                    source="selected",
+                    deployment_id=where,
+                    parameters=parameters,
+                    job_variables=None,
+                    schedule_after=after,
+                )
             case Crash(message):
                 return ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message, force=True)
             case Notify(subject, body):

@@ -34,4 +34,4 @@ class BlockSeeds:
 
     async def make(self, change: Change) -> None:
         name = change.thing.name.partition("/")[2]
-        await SEEDS[name].model_copy().save(name, client=self._client)  # type: ignore[misc]
+        await SEEDS[name].model_copy().save(name, client=self._client)

@@ -19,8 +19,8 @@ async def show_deploy(*, dry_run: bool, file: Path | None) -> Shown:
     url = get_current_settings().api.url
     if not url:
         raise BadSetting(
-            "There is no Prefect server to deploy to. Start one (prefect server start) and set PREFECT_API_URL, such as "
-            "http://127.0.0.1:4200/api."
+            "There is no Prefect server to deploy to. Start one (prefect server start) and set PREFECT_API_URL, such as"
+            " http://127.0.0.1:4200/api."
         )
     try:
         async with get_client() as client:

@@ -157,7 +157,8 @@ def _switch(variable: Variable | None) -> bool | None:
         return TypeAdapter(bool).validate_python(variable.value)
     except ValidationError as error:
         raise BadSetting(
-            f"Prefect Variable {variable.name} switches a schedule and holds {variable.value!r}. Set it to true or false."
+            f"Prefect Variable {variable.name} switches a schedule and holds {variable.value!r}. "
+            "Set it to true or false."
         ) from error
 
 

@@ -59,9 +59,9 @@ class Automation:
     name: str
     description: str
     expect: tuple[str, ...]
-    match: dict[str, JsonValue]
+    match: dict[str, str | list[str]]
     action: RunFlow | Crash | Notify
-    match_related: dict[str, JsonValue] | None = None
+    match_related: dict[str, str | list[str]] | None = None
     after: tuple[str, ...] = ()
     posture: Literal["Reactive", "Proactive"] = "Reactive"
     within: timedelta = timedelta(0)
@@ -72,8 +72,8 @@ WORK_POOLS = (
     WorkPool("ratchet-training", "Training, one run at a time: give it the machine with the GPU.", limit=1),
 )
 
-_OURS: dict[str, JsonValue] = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUNS}"}
-_ASKING: dict[str, JsonValue] = {"prefect.resource.id": f"{ASSISTANTS}*", WANTED: "wanted"}
+_OURS: dict[str, str | list[str]] = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUNS}"}
+_ASKING: dict[str, str | list[str]] = {"prefect.resource.id": f"{ASSISTANTS}*", WANTED: "wanted"}
 _ASSISTANT = "{{ event.resource.id | default('" + ASSISTANTS + "default') | replace('" + ASSISTANTS + "', '') }}"
 
 
@@ -105,7 +105,7 @@ AUTOMATIONS = (
     Automation(
         key="zombie-runs",
         name="Ratchet: runs whose process died",
-        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds more.",
+        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds more",
         after=("prefect.flow-run.heartbeat",),
         expect=("prefect.flow-run.*",),
         match={"prefect.resource.id": "prefect.flow-run.*"},
