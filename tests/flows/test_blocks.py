@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prefect.blocks.core import Block
+from prefect.utilities.dispatch import register_type
 from pydantic import Field, SecretStr
 
 import blocks
@@ -135,6 +136,7 @@ def test_an_assistant_that_was_saved_as_one_flat_form_loads_and_means_the_same()
     assert settings.policy.floors == {"correct": 0.3}
 
 
+@pytest.mark.filterwarnings("ignore:Type '(Flat|Ratchet)Assistant' .* matches existing:UserWarning")
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.xdist_group("prefect")
 async def test_a_flat_assistant_on_a_server_loads_with_its_nested_blocks_and_is_saved_in_the_new_shape() -> None:
@@ -154,6 +156,7 @@ async def test_a_flat_assistant_on_a_server_loads_with_its_nested_blocks_and_is_
         policy: RatchetGatePolicy | None = None
         allow_unproven: bool | None = None
 
+    register_type(RatchetAssistant)  # the one of before is only written here
     server = RatchetWeaviate(url="http://w:8080", grpc_port=50052, api_key=SecretStr("k"))
     await server.save("flat-weaviate", overwrite=True)
     old = FlatAssistant.model_validate(FLAT | {"weaviate": server})
