@@ -314,6 +314,20 @@ def recheck(assistant: str, report: str) -> Shown:
 
 
 @ratchet.command()
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Default: prefect.yaml here, or ours.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
+def deploy(dry_run: bool, file: Path | None, as_json: bool) -> None:
+    """Bring the Prefect server in line with prefect.yaml: pools, blocks, deployments, schedules, automations.
+
+    Changes in place, touches only what is Ratchet's, and changes nothing the second time.
+    """
+    from flows.deploying.command import show_deploy
+
+    show(lambda: asyncio.run(show_deploy(dry_run=dry_run, file=file)), as_json=as_json)
+
+
+@ratchet.command()
 @click.option("--host", help="Default: RATCHET_SERVICE_HOST, else 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default: RATCHET_SERVICE_PORT, else 8321.")
 def serve(host: str | None, port: int | None) -> None:

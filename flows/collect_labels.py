@@ -8,6 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.naming import run_name
 from flows.nudging import tell
 from flows.requests import AssistantRequest
 from flows.running import log, perform
@@ -20,11 +21,13 @@ class CollectRequest(AssistantRequest):
     """Where to look."""
 
     places: tuple[str, ...] | None = Field(
-        default=None, description="Label files, folders, s3://bucket/key or prefix/; default: those that are set"
+        title="Places",
+        default=None,
+        description="Label files, folders, s3://bucket/key or prefix/; default: those that are set",
     )
 
 
-@flow(name="collect-labels", flow_run_name="{request.assistant}: collect labels")
+@flow(name="collect-labels", flow_run_name=run_name("collect labels"))
 async def collect_labels(request: CollectRequest) -> CollectReport:
     """Import labels from every place, see whether they cross the threshold, tell whoever trains, report.
 

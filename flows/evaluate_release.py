@@ -6,6 +6,8 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.announcing import announce_verdict
+from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform, publish_evaluation
 from infra.workbench import Workbench, shown_progress
@@ -19,10 +21,10 @@ from tasks.releases import ReleaseRow
 class EvaluateRequest(AssistantRequest):
     """Which release."""
 
-    release: str | None = Field(default=None, description="Release id; default: the newest candidate")
+    release: str | None = Field(title="Release", default=None, description="Release id; default: the newest candidate")
 
 
-@flow(name="evaluate-release", flow_run_name="{request.assistant}: evaluate")
+@flow(name="evaluate-release", flow_run_name=run_name("evaluate"))
 async def evaluate_release(request: EvaluateRequest) -> Evaluation:
     """Ask the candidate and the release being served the golden questions, decide, keep the evidence, report.
 
@@ -42,6 +44,7 @@ async def evaluate(bench: Workbench, release: str) -> Evaluation:
         baseline = bench.releases.release(bench.assistant, standing.release).manifest
     judged = await perform(evaluation.evaluate, bench.evaluation, candidate, baseline, shown_progress())
     await publish_evaluation(bench, judged)
+    announce_verdict(bench.assistant, judged)
     return judged
 
 

@@ -8,7 +8,9 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.announcing import announce
 from flows.approval import Decision, asked_before, decision_on, deployed_run
+from flows.naming import run_name
 from flows.requests import AssistantRequest, whoever_runs_this
 from flows.running import log, perform
 from infra.workbench import Workbench
@@ -23,17 +25,20 @@ from tasks.evaluation import Evaluation
 class PromoteRequest(AssistantRequest):
     """Which release, by whom and why."""
 
-    release: str = Field(description="Release id, such as r-0123456789abcdef")
+    release: str = Field(title="Release", description="Release id, such as r-0123456789abcdef")
     who: str | None = Field(
+        title="Your name",
         default=None,
         description="Recorded in the history; default: the user the run belongs to. Outside a deployment this name is "
         "the approval, where the policy asks for one",
     )
     reason: str | None = Field(
-        default=None, description="Required for a release that was rolled back before, and to override"
+        title="Reason", default=None, description="Required for a release that was rolled back before, and to override"
     )
     override: bool = Field(
-        default=False, description="Accept the doubts of a HOLD, as far as the policy lets this person"
+        title="Accept doubts",
+        default=False,
+        description="Accept the doubts of a HOLD, as far as the policy lets this person",
     )
 
 
@@ -45,7 +50,7 @@ class Outcome:
     approval: str | None = None
 
 
-@flow(name="promote-release", flow_run_name="{request.assistant}: promote {request.release}", log_prints=False)
+@flow(name="promote-release", flow_run_name=run_name("promote {release}"), log_prints=False)
 async def promote_release(request: PromoteRequest) -> Promotion | None:
     """Promote a release whose verdict still holds; None when it is current already.
 
@@ -174,7 +179,7 @@ async def _move(
     override: bool = False,
     approved_by: str | None = None,
 ) -> Promotion | None:
-    return await perform(
+    made = await perform(
         releases.promote,
         bench.release_bench,
         release,
@@ -184,3 +189,6 @@ async def _move(
         override=override,
         approved_by=approved_by,
     )
+    if made is not None:
+        announce(bench.assistant, "release.promoted", made.release, previous=made.previous)
+    return made

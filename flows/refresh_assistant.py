@@ -8,8 +8,10 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.announcing import announce
 from flows.approval import asked_elsewhere, recalled
 from flows.evaluate_release import evaluate, propose
+from flows.naming import run_name
 from flows.promote_release import promote_judged, topic_now
 from flows.reingest_docs import ReingestRequest, reingest
 from flows.requests import whoever_runs_this
@@ -25,7 +27,9 @@ from tasks.releases import ReleaseRow
 class RefreshRequest(ReingestRequest):
     """Which documents, and whether a release that passes goes live."""
 
-    promote: bool = Field(default=True, description="Promote the candidate when it passes; else only judge it")
+    promote: bool = Field(
+        title="Promote", default=True, description="Promote the candidate when it passes; else only judge it"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class RefreshReport:
     approval: str | None = None  # what a person decided, or where one is asked to
 
 
-@flow(name="refresh-assistant", flow_run_name="{request.assistant}: refresh")
+@flow(name="refresh-assistant", flow_run_name=run_name("refresh"))
 async def refresh_assistant(request: RefreshRequest) -> RefreshReport:
     """Re-ingest, build the candidate release on the new snapshot, judge it, promote it when it passes.
 
@@ -76,10 +80,13 @@ async def follow(bench: Workbench, request: RefreshRequest) -> RefreshReport:
 
 async def go_live_unproven(bench: Workbench, release: ReleaseRow) -> Promotion | None:
     """Before there is a golden set: integrity checks only, and everything says so."""
-    return await perform(
+    made = await perform(
         releases.promote_unproven,
         bench.release_bench,
         release.id,
         allowed=bench.settings.allow_unproven,
         who=whoever_runs_this(),
     )
+    if made is not None:
+        announce(bench.assistant, "release.promoted", made.release, previous=made.previous)
+    return made

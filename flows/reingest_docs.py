@@ -8,11 +8,13 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform
 from flows.spreading import TEXTS_A_DOCUMENT, spread
 from infra.workbench import Workbench, shown_progress
 from tasks import documents, probes, snapshots, sources
+from tasks.core.document_catalog import RegisteredSource
 from tasks.core.ingestion import IngestReport, Plan
 from tasks.portions import file_portions, text_portions
 
@@ -21,27 +23,42 @@ class ReingestRequest(AssistantRequest):
     """Which documents, and how careful to be."""
 
     path: str | None = Field(
+        title="Path",
         default=None,
         description="Folder, s3://bucket/prefix or git+repository@ref, registered the first time; "
         "default: every registered source",
     )
-    source: str | None = Field(default=None, description="Name of the source; needed only to re-point a registered one")
+    source: str | None = Field(
+        title="Source", default=None, description="Name of the source; needed only to re-point a registered one"
+    )
     include: list[str] | None = Field(
-        default=None, description="Globs of the paths to ingest, such as guides/**/*.md; default: as registered"
+        title="Include",
+        default=None,
+        description="Globs of the paths to ingest, such as guides/**/*.md; default: as registered",
     )
     exclude: list[str] | None = Field(
-        default=None, description="Globs of paths to leave out, whatever is included; default: as registered"
+        title="Exclude",
+        default=None,
+        description="Globs of paths to leave out, whatever is included; default: as registered",
     )
     retry_quarantined: bool = Field(
-        default=False, description="Also read again what was refused before and has not changed since"
+        title="Retry what was refused",
+        default=False,
+        description="Also read again what was refused before and has not changed since",
     )
-    plan: bool = Field(default=False, description="Say what a run would do, exactly, and write nothing")
+    plan: bool = Field(
+        title="Plan only", default=False, description="Say what a run would do, exactly, and write nothing"
+    )
     max_delete_fraction: float | None = Field(
-        default=None, ge=0, le=1, description="Stop when more of the documents would vanish; default: the setting's"
+        title="Most that may be deleted, 0 to 1",
+        default=None,
+        ge=0,
+        le=1,
+        description="Stop when more of the documents would vanish; default: the setting's",
     )
 
 
-@flow(name="reingest-docs", flow_run_name="{request.assistant}: re-ingest")
+@flow(name="reingest-docs", flow_run_name=run_name("re-ingest"))
 async def reingest_docs(request: ReingestRequest) -> IngestReport:
     """Scan the sources, read and embed what changed, build the next snapshot unseen, verify it, publish it.
 
@@ -58,10 +75,10 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
     shop, progress, size = bench.documents, shown_progress(), bench.settings.fan_out_documents
     if request.plan:
-        plan = await _plan(shop, request)
+        plan = await _plan(bench, request)
         return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
     with documents.holding_lease(shop) as lease:
-        plan = await _plan(shop, request)
+        plan = await _plan(bench, request)
         await spread(bench, request, file_portions(shop, plan, size), lease)
         draft = await perform(documents.read, shop, plan, lease, progress)
         missing = await asyncio.to_thread(snapshots.to_embed, shop, draft)
@@ -74,9 +91,9 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     return report
 
 
-async def _plan(shop: documents.DocumentsBench, request: ReingestRequest) -> Plan:
-    globs = {"include": request.include, "exclude": request.exclude}
-    where = await perform(sources.resolve_sources, shop, request.path, request.source, **globs)
+async def _plan(bench: Workbench, request: ReingestRequest) -> Plan:
+    shop = bench.documents
+    where = await _where(bench, request)
     found = await perform(sources.scan, shop, where, shown_progress())
     return await perform(
         documents.plan,
@@ -85,3 +102,12 @@ async def _plan(shop: documents.DocumentsBench, request: ReingestRequest) -> Pla
         max_delete_fraction=request.max_delete_fraction,
         retry_quarantined=request.retry_quarantined,
     )
+
+
+async def _where(bench: Workbench, request: ReingestRequest) -> tuple[RegisteredSource, ...]:
+    """The path that is asked for; without one, and where sources are configured, all of them."""
+    if bench.settings.sources and request.path is None and request.source is None:
+        places = [sources.Place(one.path, one.name, one.include, one.exclude) for one in bench.settings.sources]
+        return await perform(sources.configured_sources, bench.documents, places)
+    globs = {"include": request.include, "exclude": request.exclude}
+    return await perform(sources.resolve_sources, bench.documents, request.path, request.source, **globs)

@@ -12,6 +12,7 @@ from blocks.assistant import open_assistant
 from flows.approval import asked_elsewhere, recalled
 from flows.evaluate_release import evaluate, register
 from flows.hosted_jobs import retirements
+from flows.naming import run_name
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
 from flows.running import log, logged_progress, perform
@@ -33,13 +34,17 @@ class RetrainRequest(AssistantRequest):
     """Whether to train regardless, and how far to go."""
 
     method: Literal["lora", "openai", "auto"] = Field(
-        default="lora", description="LoRA on this machine, OpenAI's fine-tuning protocol at a vendor, or what fits best"
+        title="Method",
+        default="lora",
+        description="LoRA on this machine, OpenAI's fine-tuning protocol at a vendor, or what fits best",
     )
     force: bool = Field(
-        default=False, description="Train below the threshold, and again where a vendor's job ended without a model"
+        title="Force",
+        default=False,
+        description="Train below the threshold, and again where a vendor's job ended without a model",
     )
-    evaluate: bool = Field(default=True, description="Judge the candidate")
-    promote: bool = Field(default=True, description="Promote the candidate when it passes")
+    evaluate: bool = Field(title="Evaluate", default=True, description="Judge the candidate")
+    promote: bool = Field(title="Promote", default=True, description="Promote the candidate when it passes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class RetrainReport:
         }
 
 
-@flow(name="retrain-model", flow_run_name="{request.assistant}: retrain")
+@flow(name="retrain-model", flow_run_name=run_name("retrain"))
 async def retrain_model(request: RetrainRequest) -> RetrainReport:
     """Check the threshold, freeze and render the labels, train, register the candidate, judge and promote it.
 

@@ -8,6 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform, publish_report
 from infra.workbench import Workbench
@@ -19,16 +20,23 @@ from tasks.vacuum_report import render_vacuum
 class VacuumRequest(AssistantRequest):
     """How much to keep."""
 
-    plan: bool = Field(default=False, description="Say what a run would delete, exactly, and delete nothing")
+    plan: bool = Field(
+        title="Plan only", default=False, description="Say what a run would delete, exactly, and delete nothing"
+    )
     keep_releases: int | None = Field(
-        default=None, ge=1, description="Releases a rollback can return to; default: the setting's"
+        title="Releases to keep",
+        default=None,
+        ge=1,
+        description="Releases a rollback can return to; default: the setting's",
     )
     drop_unused_vectors: bool = Field(
-        default=False, description="Also forget vectors that no snapshot uses; texts that come back are embedded again"
+        title="Drop unused vectors",
+        default=False,
+        description="Also forget vectors that no snapshot uses; texts that come back are embedded again",
     )
 
 
-@flow(name="vacuum-index", flow_run_name="{request.assistant}: vacuum")
+@flow(name="vacuum-index", flow_run_name=run_name("vacuum"))
 async def vacuum_index(request: VacuumRequest) -> VacuumReport:
     """Find what retained releases pin, reclaim the rest, ask each pinned release its probes again, report drift.
 

@@ -54,6 +54,25 @@ class WebhookSecrets(BaseModel):
         return () if value is None else tuple(value.get_secret_value().split())
 
 
+class DocumentSource(BaseModel):
+    """A place that documents come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        min_length=1,
+        title="Path",
+        description="Folder, s3://bucket/prefix, or git+repository@ref such as git+PATH@main",
+    )
+    name: str | None = Field(default=None, title="Name", description="Keeps its documents when the path changes")
+    include: tuple[str, ...] | None = Field(
+        default=None, title="Include", description="Globs of the paths to read, such as guides/**/*.md; default: all"
+    )
+    exclude: tuple[str, ...] | None = Field(
+        default=None, title="Exclude", description="Globs of paths to leave out, whatever is included"
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`."""
 
@@ -104,6 +123,9 @@ class Settings(BaseSettings):
         default=None, description="How new releases find passages; none: as the release being served does"
     )
     s3_endpoint_url: str | None = Field(default=None, description="An S3-compatible store instead of AWS")
+    sources: tuple[DocumentSource, ...] = Field(
+        default=(), description="Where documents come from, read by every run that names no path"
+    )
 
     max_delete_fraction: float = Field(
         default=0.2, ge=0, le=1, description="A run that would delete more of the documents than this stops"
@@ -133,6 +155,11 @@ class Settings(BaseSettings):
     )
 
     retrain_threshold: int = Field(default=100, ge=1, description="New accepted training labels that start a training")
+    lora_rank: int = Field(default=16, ge=1, le=256, description="Rank of a LoRA adapter; its alpha is twice that")
+    lora_learning_rate: float = Field(
+        default=1e-3, gt=0, le=0.1, description="Of LoRA; larger models want less, such as 0.0002"
+    )
+    lora_epochs: int = Field(default=1, ge=1, le=50, description="Passes of LoRA over the examples")
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"
     )

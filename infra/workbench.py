@@ -260,11 +260,18 @@ class Workbench:
     @cached_property
     def training(self) -> TrainingBench:
         """For tasks.training."""
-        from infra.adapters.lora_trainer import LoraTrainer
+        from infra.adapters.lora_trainer import LoraSettings, LoraTrainer
         from tasks.core.retraining import RetrainTiming
         from tasks.training import TrainingBench
 
-        trainer = LoraTrainer(self.base_model, self.artifacts, threads=self.settings.torch_threads)
+        chosen = self.settings
+        lora = LoraSettings(
+            rank=chosen.lora_rank,
+            alpha=2 * chosen.lora_rank,
+            epochs=chosen.lora_epochs,
+            learning_rate=chosen.lora_learning_rate,
+        )
+        trainer = LoraTrainer(self.base_model, self.artifacts, lora, threads=chosen.torch_threads)
         return TrainingBench(
             assistant=self.assistant,
             labels=self.label_catalog,

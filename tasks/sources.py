@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from tasks.core.document_catalog import FIRST_SOURCE, Hint, Quarantined, RegisteredSource, unread
@@ -50,6 +50,39 @@ def resolve_sources(
         names = {source.name for source in chosen}
         chosen = (*chosen, *(source for source in known if source.name not in names))
     return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where documents come from, as it is configured. None: as registered."""
+
+    path: str
+    name: str | None = None
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
+
+
+def configured_sources(bench: DocumentsBench, places: Sequence[Place]) -> tuple[RegisteredSource, ...]:
+    """All registered sources with every configured place among them: by its name, by where it is, or as a new one.
+
+    Nothing is registered before something is published. A source that is no longer configured stays registered.
+    Raises UsageError when two places are the same.
+    """
+    sources = {source.name: source for source in bench.catalog.sources(bench.assistant)}
+    seen: set[str] = set()
+    for place in places:
+        uri = bench.open_source(RegisteredSource("new", place.path)).uri
+        same = next(
+            (name for name, source in sources.items() if source.uri == uri and place.name in (None, name)), None
+        )
+        name = same or place.name or _free_name(uri, set(sources))
+        if name in seen:
+            raise UsageError(f"Two of the configured sources are {name}: {place.path} is there twice. Leave one out.")
+        seen.add(name)
+        known = sources.get(name)
+        source = replace(known, uri=uri) if known else RegisteredSource(name, uri)
+        sources[name] = _with_globs(source, place.include, place.exclude)
+    return tuple(sources.values())
 
 
 def _with_globs(

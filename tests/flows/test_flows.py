@@ -48,7 +48,7 @@ async def test_the_steps_of_a_flow_are_task_runs_a_person_can_read(docs: Path) -
         from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
         tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
-    assert run.name == "default: re-ingest"
+    assert run.name == "default: re-ingest (manual)"
     steps = {"resolve-sources", "scan", "plan", "read", "embed", "build", "publish", "recheck-probes"}
     assert {task.name for task in tasks} == steps
 

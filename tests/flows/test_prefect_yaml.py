@@ -3,18 +3,25 @@
 import importlib
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from prefect import Flow
+from prefect.server.events.schemas.events import ReceivedEvent
+from prefect.server.utilities.user_templates import render_user_template_sync
+from prefect.types._datetime import now
+from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
+
+from infra.deploy.catalogue import AUTOMATIONS, NOTICES, Automation, Notify, RunFlow
 
 ROOT = Path(__file__).parents[2]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = FILE["deployments"]
 FLOWS = {
     *("reingest-docs", "refresh-assistant", "retrain-model", "evaluate-release", "promote-release", "roll-back"),
-    *("vacuum-index", "collect-labels", "deliver-notices"),
+    *("vacuum-index", "collect-labels", "deliver-notices", "tend-runs"),
 }
 
 KEYS = {
@@ -23,7 +30,7 @@ KEYS = {
         *("name", "entrypoint", "description", "tags", "parameters", "work_pool"),
         *("concurrency_limit", "schedules"),
     },
-    "schedule": {"slug", "cron", "timezone", "parameters", "active"},
+    "schedule": {"slug", "cron", "interval", "anchor_date", "timezone", "parameters", "active"},
     "work_pool": {"name"},
     "concurrency_limit": {"limit", "collision_strategy", "grace_period_seconds"},
 }
@@ -75,6 +82,45 @@ def test_every_schedule_can_be_told_apart_and_has_a_time_zone(deployment: dict[s
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
+def test_every_schedule_is_switched_by_a_variable_of_its_own_and_an_interval_has_an_anchor(
+    deployment: dict[str, Any],
+) -> None:
+    flow = deployment["entrypoint"].rpartition(".")[2]
+    for schedule in deployment.get("schedules", []):
+        variable = f"ratchet_{flow}_{schedule['slug'].replace('-', '_')}_active"
+        assert schedule["active"] == "{{ prefect.variables." + variable + " }}"
+        assert ("interval" in schedule) == ("anchor_date" in schedule)
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
 def test_a_full_slot_queues_the_next_run_instead_of_dropping_it(deployment: dict[str, Any]) -> None:
     if limit := deployment.get("concurrency_limit"):
         assert limit["collision_strategy"] == "ENQUEUE"
+        assert limit["grace_period_seconds"] == 60
+
+
+EMPTY = ReceivedEvent(
+    event="x",
+    resource={"prefect.resource.id": "ratchet.assistant.handbook"},
+    payload={},
+    id=uuid4(),
+    occurred=now("UTC"),
+)
+
+
+@pytest.mark.parametrize("one", AUTOMATIONS + NOTICES, ids=lambda one: one.key)
+@pytest.mark.parametrize("payload", [{}, {"release": "r-1", "reason": "no"}], ids=["empty", "sample"])
+def test_every_template_of_an_automation_renders_with_a_sample_and_with_an_empty_payload(
+    one: Automation, payload: dict[str, str]
+) -> None:
+    event = EMPTY.model_copy(update={"payload": payload})
+    known = {"event": event, "flow_run": {}}
+    match one.action:
+        case RunFlow(deployment, parameters, _):
+            rendered = hydrate(parameters, HydrationContext(render_jinja=True, jinja_context=known))
+            flow = next(d for d in DEPLOYMENTS if f"{flow_of(d).name}/{d['name']}" == deployment)
+            assert flow_of(flow).validate_parameters(rendered)["request"].assistant == "handbook"
+        case Notify(subject, body):
+            for template in (subject, body.replace(" | ui_url", "")):
+                assert render_user_template_sync(template, known).strip()
+                assert "{{" not in render_user_template_sync(template, known)

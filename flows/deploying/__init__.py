@@ -1,0 +1,1 @@
+"""Bringing a Prefect server in line with prefect.yaml and infra/deploy/catalogue.py."""
