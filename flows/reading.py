@@ -21,6 +21,8 @@ DEBT_SHOWN = 20  # lines of quarantine that still read well
 
 def show_status(bench: Workbench) -> Shown:
     """Everything at a glance, from the catalog alone."""
+    from flows.hosted_jobs import retirements
+    from infra.adapters.catalog.happenings import last_happenings, last_published
     from infra.adapters.catalog.probes import CatalogProbes
     from tasks.labels import label_status
     from tasks.releases import candidate
@@ -34,6 +36,8 @@ def show_status(bench: Workbench) -> Shown:
     judged = bench.evaluations.latest(bench.assistant)
     probed = CatalogProbes(bench.engine).last_check(bench.assistant)
     anchor = bench.anchors.anchor(bench.assistant)
+    last, retiring = last_happenings(bench.engine, bench.assistant), retirements(bench)
+    published = last_published(bench.engine, bench.assistant)
     data: dict[str, Any] = {
         "assistant": bench.assistant,
         "release": standing.release,
@@ -56,6 +60,11 @@ def show_status(bench: Workbench) -> Shown:
             "identical": probed.identical if probed else 0,
             "drifted": probed.checked - probed.identical if probed else 0,
         },
+        "snapshot_at": published,
+        "last": [{"at": one.at, "what": one.what, "outcome": one.outcome} for one in last],
+        "retiring": [
+            {"model": one.model, "stops": one.stops.isoformat(), "days_left": one.days_left} for one in retiring
+        ],
     }
     served = standing.release
     if served is not None:
@@ -64,19 +73,31 @@ def show_status(bench: Workbench) -> Shown:
     lines = [
         f"assistant   {bench.assistant}",
         f"release     {served or 'none yet: ratchet ingest PATH'}",
-        f"snapshot    {data['snapshot'] or 'none yet'}: {data['documents']:,} documents, {data['chunks']:,} chunks",
+        f"snapshot    {data['snapshot'] or 'none yet'}: {data['documents']:,} documents, {data['chunks']:,} chunks"
+        + (f", published {_ago(published)}" if published else ""),
         f"labels      {counts.accepted:,} accepted, {counts.new:,} new of {counts.threshold:,} that start a training",
         f"anchor      {anchor or 'none: the first release that proves itself becomes it'}",
         f"candidate   {waiting.id if waiting else 'none'}",
         f"verdict     {data['verdict'] or 'none'}" + (f" on {judged.release}" if judged else ""),
         *(f"{'sources' if n == 0 else '':<11} {source.name}: {source.uri}" for n, source in enumerate(sources)),
         f"probes      {_probed(probed)}",
+        *(f"{'retiring' if n == 0 else '':<11} {one.sentence}" for n, one in enumerate(retiring)),
+        *(f"{'last' if n == 0 else '':<11} {minute(one.at)}  {one.what}: {one.outcome}" for n, one in enumerate(last)),
         f"quarantine  {len(quarantined):,} documents",
         *(f"            {q.uri}: {q.reason}{_next_try(q)}" for q in quarantined[:DEBT_SHOWN]),
     ]
     if len(quarantined) > DEBT_SHOWN:
         lines.append(f"            and {len(quarantined) - DEBT_SHOWN:,} more: ratchet status --json")
     return Shown(data, "\n".join(lines))
+
+
+def _ago(at: str) -> str:
+    """How long ago, in the largest unit that says something."""
+    minutes = int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() // 60)
+    for size, unit in ((1440, "days"), (60, "hours"), (1, "minutes")):
+        if minutes >= 2 * size:
+            return f"{minutes // size} {unit} ago"
+    return "just now"
 
 
 def _next_try(refused: Quarantined) -> str:

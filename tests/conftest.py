@@ -1,4 +1,4 @@
-"""One real Weaviate server for the tests that need one: found, built, or the reason why there is none."""
+"""One real Weaviate and one real PostgreSQL server for the tests that need them, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from catalog_servers import migrated_copy, on_server, running_postgres, why_no_postgres, with_database
+from sqlalchemy import Engine
 
+from infra.adapters.catalog.database import engine_for
+from infra.adapters.catalog.migrate import migrate
 from infra.deploy.weaviate_binary import find_or_build, why_none
 from infra.deploy.weaviate_server import RunningServer, find_or_run
 
@@ -31,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = {"weaviate_server", "weaviate_binary"} & set(getattr(item, "fixturenames", ()))
         if fixtures or item.get_closest_marker("weaviate"):
             item.add_marker(pytest.mark.xdist_group("weaviate"))
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "postgres_server" in getattr(item, "fixturenames", ()) or "postgresql" in params.values():
+            item.add_marker(pytest.mark.xdist_group("postgres"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -39,6 +46,50 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         loose = [one.nodeid for one in session.items if one.get_closest_marker("xdist_group") and "@" not in one.nodeid]
         if loose:
             pytest.exit(f"pytest-xdist keeps no groups together with this pytest: {loose[0]}", returncode=3)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server with a migrated catalog to copy.
+
+    Skips where none can be had; with RATCHET_TEST_REQUIRE_POSTGRES=1 that is a failure.
+    """
+    reason = why_no_postgres()
+    if reason and os.environ.get("RATCHET_TEST_REQUIRE_POSTGRES") == "1":
+        pytest.fail(f"No PostgreSQL server: {reason}")
+    if reason:
+        pytest.skip(f"No PostgreSQL server: {reason}")
+    with running_postgres() as url:
+        on_server(url, "CREATE DATABASE migrated")
+        engine = engine_for(with_database(url, "migrated"))
+        migrate(engine)
+        engine.dispose()
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """A database of its own, with nothing in it."""
+    name = f"d{uuid4().hex}"
+    on_server(postgres_server, f"CREATE DATABASE {name}")
+    return with_database(postgres_server, name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A catalog of its own on each database: migrated, and empty."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'catalog.sqlite'}"
+        migrate(engine_for(url))
+        return url
+    return migrated_copy(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+def catalog_engine(catalog_url: str) -> Iterator[Engine]:
+    engine = engine_for(catalog_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import PurePosixPath
@@ -31,7 +33,8 @@ LIBRARIES = (
     "xlrd",
     "python-oxmsg",
 )
-RULES = 2  # raise whenever the same bytes would give other elements
+RULES = 3  # raise whenever the same bytes would give other elements
+NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 MAX_PROCESSES = 4
 DOCUMENTS_BEFORE_ANOTHER = 32  # starting a process costs as much as parsing so many
 SECONDS_BEFORE_ANOTHER = 5.0  # unless one of them takes long
@@ -158,7 +161,7 @@ class UnstructuredParser:
             return Unparsable(uri, reason, transient=not died.by_crash)
         if "reason" in answer:
             return Unparsable(uri, answer["reason"], transient=answer.get("transient", False))
-        return Parsed(uri, tuple(Element(*row) for row in answer["elements"]))
+        return Parsed(uri, tuple(_storable(Element(*row)) for row in answer["elements"]))
 
     def _ask(self, kind: str, data: bytes) -> dict[str, Any]:
         """The answer of a process. A crash may have been somebody else's doing, so a document gets a second one."""
@@ -204,3 +207,9 @@ def _fingerprint() -> str:
     versions = ",".join(f"{name}={version(name)}" for name in LIBRARIES)
     digest = hashlib.sha256(f"{RULES},{versions}".encode()).hexdigest()[:16]
     return f"unstructured-{version('unstructured')}-{digest}"
+
+
+def _storable(element: Element) -> Element:
+    """JSON can spell characters that no database takes: NUL, and halves of a pair. They become U+FFFD."""
+    text = NOT_STORABLE.sub("\ufffd", element.text)
+    return element if text == element.text else replace(element, text=text)

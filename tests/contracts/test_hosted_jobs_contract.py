@@ -7,20 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from catalog_servers import migrated_copy
 from document_fakes import new_catalog
 from hosted_world import MemoryHostedJobs
 
+from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
 from tasks.core.errors import BudgetExceeded
 from tasks.core.hosted_jobs import Checkpoint, HostedJob, JobError
 from tasks.hosted_training import HostedJobs, change_row
 
-STORES = ["memory", "catalog"]
+STORES = ["memory", "sqlite", "postgresql"]
 
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> HostedJobs:
-    return MemoryHostedJobs() if request.param == "memory" else CatalogHostedJobs(new_catalog(tmp_path))
+    if request.param == "memory":
+        return MemoryHostedJobs()
+    if request.param == "sqlite":
+        return CatalogHostedJobs(new_catalog(tmp_path))
+    return CatalogHostedJobs(engine_for(migrated_copy(request.getfixturevalue("postgres_server"))))
 
 
 def job(intent: str = "t-1", assistant: str = "default") -> HostedJob:

@@ -63,6 +63,9 @@ def test_status_and_releases_tell_what_is_served(run: Run, docs: Path) -> None:
     status = read(run("status", "--json"))
     assert status["labels"] == {"accepted": 0, "new": 0, "threshold": 100}
     assert (status["snapshot"], status["documents"], status["quarantined"], status["verdict"]) == (1, 3, 0, None)
+    assert [one["what"].split()[0] for one in status["last"]] == ["promote", "snapshot"]
+    assert (status["snapshot_at"], status["retiring"]) == (status["last"][1]["at"], [])
+    assert "published just now" in run("status").stdout
     (release,) = read(run("releases", "--json"))["releases"]
     assert (release["release"], release["state"]) == (status["release"], "current")
     assert {"release", "state", "snapshot", "model", "pattern", "created", "promoted"} <= release.keys()

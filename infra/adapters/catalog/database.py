@@ -1,4 +1,9 @@
-"""One engine per catalog URL. SQLite runs in WAL mode with a busy timeout; nothing else knows which engine it is."""
+"""One engine per catalog URL; nothing else knows which database it is.
+
+Both databases promise the same: writers wait for each other from their first statement to their commit, and readers
+wait for nobody and see one moment. So a decision made from what a writing transaction read still holds when it commits.
+SQLite has this by BEGIN IMMEDIATE and WAL, PostgreSQL by one advisory lock and REPEATABLE READ.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from tasks.core.errors import BadSetting, CatalogUnavailable
 
 BUSY_SECONDS = 30.0
+WRITERS = 0x7261746368657421  # PostgreSQL's advisory lock of whoever writes, in each database its own
 
 
 @cache
@@ -25,13 +31,17 @@ def engine_for(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """
     try:
         parsed = make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")  # the driver that ratchet[postgres] installs
         parsed.get_dialect()
     except ArgumentError as error:  # and its kin, a dialect that is not installed
         raise BadSetting(f"RATCHET_DATABASE_URL is not a database URL that can be used: {error}.") from error
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed.database, url, busy_seconds)
+    elif parsed.get_backend_name() == "postgresql":
+        engine = _postgresql(parsed, busy_seconds)
     else:
-        engine = create_engine(parsed, pool_pre_ping=True)
+        raise BadSetting(f"RATCHET_DATABASE_URL names {parsed.get_backend_name()}; there are sqlite and postgresql.")
     event.listen(engine, "handle_error", _translate)
     return engine
 
@@ -59,11 +69,30 @@ def _sqlite(file: str | None, url: str, busy_seconds: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        options = connection.get_execution_options()
-        if options.get("sqlite_durable"):
+        if connection.get_execution_options().get("sqlite_durable"):
             connection.exec_driver_sql("PRAGMA synchronous=FULL")
-        mode = options.get("sqlite_begin", "IMMEDIATE")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        connection.exec_driver_sql("BEGIN DEFERRED" if _reads(connection) else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: URL, busy_seconds: float) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise BadSetting(
+            f"RATCHET_DATABASE_URL needs {error.name}, which is not installed: pip install 'ratchet[postgres]'."
+        ) from error
+
+    # With row locks alone two writers can both find that a row is not there yet, and both add it.
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        if _reads(connection):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        else:
+            waiting = f"{int(busy_seconds * 1000)}ms"
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{waiting}'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
 
     return engine
 
@@ -78,7 +107,11 @@ def _translate(context: ExceptionContext) -> None:
 
 def reading(engine: Engine) -> Engine:
     """The same engine, whose transactions only read: they never wait for a writer."""
-    return engine.execution_options(sqlite_begin="DEFERRED")
+    return engine.execution_options(ratchet_reads=True)
+
+
+def _reads(connection: Any) -> bool:
+    return bool(connection.get_execution_options().get("ratchet_reads"))
 
 
 def durable(engine: Engine) -> Engine:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from document_fakes import new_catalog
+from sqlalchemy import Engine
 
 from infra.adapters.catalog.completions import CatalogCompletions
 from tasks.core.ports import Completion
 
 
 @pytest.fixture
-def completions(tmp_path: Path) -> Iterator[CatalogCompletions]:
-    engine = new_catalog(tmp_path)
-    yield CatalogCompletions(engine)
-    engine.dispose()
+def completions(catalog_engine: Engine) -> CatalogCompletions:
+    return CatalogCompletions(catalog_engine)
 
 
 def some(count: int) -> dict[str, Completion]:

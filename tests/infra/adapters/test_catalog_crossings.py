@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from catalog_servers import migrated_copy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interruptions import PowerCut
@@ -34,9 +35,13 @@ POLICY = SplitPolicy(golden_fraction=0, validation_fraction=0)
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection="c")
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = engine_for(f"sqlite:///{tmp_path_factory.mktemp('catalog') / 'catalog.sqlite'}")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('catalog') / 'catalog.sqlite'}"
+    else:
+        url = migrated_copy(request.getfixturevalue("postgres_server"))
+    engine = engine_for(url)
     migrate(engine)
     yield engine
     engine.dispose()
@@ -162,7 +167,7 @@ STEPS = st.one_of(
 names = count()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(STEPS, st.sampled_from([0, 0, 0, *range(1, 16)])), max_size=14))
 def test_it_is_told_once_per_crossing_under_any_interleaving_of_imports_kills_and_trainings(
     engine: Engine, steps: list[tuple[tuple[Any, ...], int]]

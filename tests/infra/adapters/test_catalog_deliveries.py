@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -17,9 +15,8 @@ from prefect_fake import FakePrefect, Killed
 from sqlalchemy import Engine, delete, select, update
 
 from infra.adapters.catalog import tables as t
-from infra.adapters.catalog.database import durable, engine_for
+from infra.adapters.catalog.database import durable
 from infra.adapters.catalog.deliveries import CatalogDeliveries
-from infra.adapters.catalog.migrate import migrate
 from infra.adapters.catalog.outbox import CatalogOutbox
 from tasks.core.source_changes import Concern
 from tasks.outbox import DOCS_CHANGED, deliver
@@ -32,11 +29,8 @@ def concern(change: int, assistant: str = "default") -> Concern:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    yield engine
-    engine.dispose()
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 def test_a_delivery_counts_once_by_any_of_its_marks(engine: Engine) -> None:

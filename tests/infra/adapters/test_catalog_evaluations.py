@@ -1,12 +1,9 @@
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, update
 
-from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.evaluations import CatalogEvaluations
-from infra.adapters.catalog.migrate import migrate
 from infra.adapters.catalog.tables import evaluations
 from tasks.core.errors import NotFound
 from tasks.core.gate import Gate
@@ -17,10 +14,8 @@ FIRST = Evaluation("sha256-1", "r-1", None, "g-1", "HOLD", 40, GATES, "p-1")
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> CatalogEvaluations:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    return CatalogEvaluations(engine)
+def log(catalog_engine: Engine) -> CatalogEvaluations:
+    return CatalogEvaluations(catalog_engine)
 
 
 def test_what_is_recorded_is_read_back(log: CatalogEvaluations) -> None:
@@ -62,10 +57,8 @@ def test_promotion_sees_the_verdict_and_the_reasons_of_what_did_not_pass(log: Ca
     assert (found.doubts, found.policy) == (("no-harm-correct",), "p-1")
 
 
-def test_a_verdict_of_a_time_before_policies_were_recorded_is_read_and_names_none(tmp_path: Path) -> None:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    log = CatalogEvaluations(engine)
+def test_a_verdict_of_a_time_before_policies_were_recorded_is_read_and_names_none(catalog_engine: Engine) -> None:
+    engine, log = catalog_engine, CatalogEvaluations(catalog_engine)
     log.record("default", FIRST)
     with engine.begin() as connection:
         connection.execute(update(evaluations).values(summary={"questions": 40, "gates": []}))

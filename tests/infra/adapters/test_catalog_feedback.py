@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select
 
 from infra.adapters.catalog import tables as t
-from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.feedback import MAX_PER_RESPONSE, CatalogFeedback
 from infra.adapters.catalog.labels import CatalogLabels
-from infra.adapters.catalog.migrate import migrate
 from tasks.core.errors import NotFound, UsageError
 from tasks.core.feedback import Feedback, Response
 from tasks.core.label_splits import SplitPolicy
@@ -25,10 +22,8 @@ GIVEN = Response(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    return engine
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 @pytest.fixture

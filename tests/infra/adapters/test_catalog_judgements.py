@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from judge_fakes import MemoryJudgements, MemoryRulings
 from sqlalchemy import Engine
 
-from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.judgements import CatalogHumanJudgements, CatalogRulings
-from infra.adapters.catalog.migrate import migrate
 from tasks.core.human_judgements import HumanJudgement
 from tasks.core.judging import Exhibit
 from tasks.core.metrics.score import Undefined
@@ -23,11 +20,8 @@ UNDEFINED = Ruling(Undefined("the judge refused to judge this"), calls=2, cost_u
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    """A catalog as the migrations make it."""
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    return engine
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 # ── what a judge said ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,9 +7,8 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from infra.adapters.catalog import tables as t
-from infra.adapters.catalog.database import engine_for, now
+from infra.adapters.catalog.database import now
 from infra.adapters.catalog.labels import CatalogLabels
-from infra.adapters.catalog.migrate import migrate
 from tasks.core.errors import BadSetting, NotFound, SourceMissing
 from tasks.core.label_splits import SplitPolicy
 from tasks.core.ports import Message
@@ -25,10 +24,8 @@ from tasks.labels import (
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    return engine
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from document_fakes import new_catalog
 from sqlalchemy import Engine
 
 from infra.adapters.catalog.leases import CatalogLeases
@@ -23,10 +20,8 @@ class Clock:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = new_catalog(tmp_path)
-    yield made
-    made.dispose()
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 @pytest.fixture
@@ -90,7 +85,7 @@ def test_leases_of_different_names_do_not_meet(leases: CatalogLeases) -> None:
     assert leases.acquire("b", 60).token == 1
 
 
-def test_a_killed_holder_on_this_machine_is_not_waited_for(leases: CatalogLeases, tmp_path: Path) -> None:
+def test_a_killed_holder_on_this_machine_is_not_waited_for(leases: CatalogLeases, catalog_url: str) -> None:
     program = (
         "import os, signal, sys\n"
         "from infra.adapters.catalog.database import engine_for\n"
@@ -98,7 +93,6 @@ def test_a_killed_holder_on_this_machine_is_not_waited_for(leases: CatalogLeases
         "CatalogLeases(engine_for(sys.argv[1]), lambda: 1e6).acquire('a', 3600)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite'}"
-    killed = subprocess.run([sys.executable, "-c", program, url], check=False)
+    killed = subprocess.run([sys.executable, "-c", program, catalog_url], check=False)
     assert killed.returncode == -9
     assert leases.acquire("a", 60).token == 2

@@ -10,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 
 from infra.adapters.catalog import migrate as migration
 from infra.adapters.catalog.anchors import CatalogAnchors
-from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.migrate import CatalogFromNewerVersion, migrate
 from infra.adapters.catalog.releases import CatalogReleases
 from infra.adapters.catalog.tables import metadata
@@ -20,10 +19,8 @@ from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, Retrieval
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    return engine
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 def manifest(snapshot: int = 1) -> ReleaseManifest:

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Engine
 
-from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.labels import CatalogLabels
-from infra.adapters.catalog.migrate import migrate
 from infra.adapters.catalog.training import CatalogTrainings
 from tasks.core.releases import ModelRef, SnapshotRef
 from tasks.training import Lineage
@@ -21,10 +17,8 @@ def lineage(training: str = "t-1", *labels: str) -> Lineage:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    migrate(engine)
-    return engine
+def engine(catalog_engine: Engine) -> Engine:
+    return catalog_engine
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -22,8 +23,15 @@ FIRST_DOCUMENT = """
 FIRST_SOURCE = "INSERT INTO sources (assistant, name, uri, added_at) VALUES ('default', 'docs', '/docs', 'then')"
 
 
-def at_revision(folder: Path, revision: str) -> Engine:
-    engine = engine_for(f"sqlite:///{folder / 'catalog.sqlite'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with nothing in it."""
+    sqlite = request.param == "sqlite"
+    return f"sqlite:///{tmp_path / 'catalog.sqlite'}" if sqlite else request.getfixturevalue("postgres_url")
+
+
+def at_revision(url: str, revision: str) -> Engine:
+    engine = engine_for(url)
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -33,8 +41,8 @@ def at_revision(folder: Path, revision: str) -> Engine:
     return engine
 
 
-def test_documents_and_sources_of_the_first_schema_are_carried_over(tmp_path: Path) -> None:
-    engine = at_revision(tmp_path, "0001")
+def test_documents_and_sources_of_the_first_schema_are_carried_over(new_url: str) -> None:
+    engine = at_revision(new_url, "0001")
     with engine.begin() as connection:
         connection.execute(text(FIRST_DOCUMENT))
         connection.execute(text(FIRST_SOURCE))
@@ -53,7 +61,7 @@ def test_a_catalog_keeps_its_identity_and_no_two_share_one(tmp_path: Path) -> No
     catalogs = []
     for name in names:
         (tmp_path / name).mkdir()
-        catalogs.append(at_revision(tmp_path / name, "head"))
+        catalogs.append(at_revision(f"sqlite:///{tmp_path / name / 'catalog.sqlite'}", "head"))
     first, second = (CatalogDocuments(engine).identity() for engine in catalogs)
     assert first != second
     assert CatalogDocuments(catalogs[0]).identity() == first
@@ -61,8 +69,8 @@ def test_a_catalog_keeps_its_identity_and_no_two_share_one(tmp_path: Path) -> No
         engine.dispose()
 
 
-def test_the_migrations_end_in_the_schema_that_the_tables_say(tmp_path: Path) -> None:
-    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+def test_the_migrations_end_in_the_schema_that_the_tables_say(new_url: str) -> None:
+    engine = engine_for(new_url)
     migrate(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -228,3 +228,9 @@ def test_a_huge_file_is_refused_from_its_size_alone() -> None:
     refused = UnstructuredParser(max_document_mib=32).refuses("a.txt", 50 * 2**20)
     assert refused is not None
     assert "50.0 MiB; the limit is 32 MiB" in refused
+
+
+def test_characters_that_no_database_takes_are_replaced(parser: UnstructuredParser) -> None:
+    (parsed,) = parser.parse([("a.json", b'{"a": "one\\u0000two", "b": "\\ud800 x"}')])
+    assert isinstance(parsed, Parsed)
+    assert [element.text for element in parsed.elements] == ["a: one\ufffdtwo\nb: \ufffd x"]

