@@ -14,7 +14,7 @@ from flows.evaluate_release import evaluate, register
 from flows.hosted_jobs import retirements
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
-from flows.running import log, logged_progress, perform
+from flows.running import all_of, drawn_progress, log, logged_progress, perform
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, training
 from tasks.core.candidates import reference
@@ -124,7 +124,8 @@ async def train(
     choice = await perform(choose_where, bench.choice, request.method, rows.train)
     log(choice.reason)
     trainer = bench.training_by(choice.method, another=request.force)
-    progress = shown_progress() or (logged_progress() if choice.method == "openai" else None)
+    told = logged_progress() if choice.method == "openai" and not shown_progress() else None
+    progress = all_of(shown_progress(), told, drawn_progress() if choice.method == "lora" else None)
     return await perform(training.train_and_register, trainer, rows, progress), choice
 
 

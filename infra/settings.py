@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from infra.adapters.lora_settings import LoraSettings
 from tasks.core.errors import BadSetting
 from tasks.core.policy import Policy
 from tasks.core.releases import RetrievalSettings
@@ -133,6 +134,10 @@ class Settings(BaseSettings):
     )
 
     retrain_threshold: int = Field(default=100, ge=1, description="New accepted training labels that start a training")
+    training_python: str | None = Field(
+        default=None, description="Interpreter of the training process, with Ratchet installed; none: this one"
+    )
+    lora: LoraSettings = Field(default_factory=LoraSettings, description="How an adapter is trained here")
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"
     )

@@ -261,10 +261,17 @@ class Workbench:
     def training(self) -> TrainingBench:
         """For tasks.training."""
         from infra.adapters.lora_trainer import LoraTrainer
+        from infra.adapters.training_process import ChildFitting
         from tasks.core.retraining import RetrainTiming
         from tasks.training import TrainingBench
 
-        trainer = LoraTrainer(self.base_model, self.artifacts, threads=self.settings.torch_threads)
+        trainer = LoraTrainer(
+            self.base_model,
+            self.artifacts,
+            self.settings.lora,
+            threads=self.settings.torch_threads,
+            fitting=ChildFitting(self.settings.training_python),
+        )
         return TrainingBench(
             assistant=self.assistant,
             labels=self.label_catalog,

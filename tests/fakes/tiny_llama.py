@@ -56,7 +56,7 @@ def tiny_adapter(folder: Path, base: BaseModel, *, invocation: str | None = INVO
     from peft import LoraConfig, get_peft_model
 
     from infra.adapters.adapter_proof import write_proof
-    from infra.adapters.lora_trainer import write_adapter
+    from infra.adapters.lora_fitting import write_adapter
 
     loaded: LoadedBase = load_base_model(base)
     torch.manual_seed(seed)
