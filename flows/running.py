@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
+import httpx
 from prefect import get_run_logger, task
 from prefect.artifacts import (
     acreate_link_artifact,
@@ -114,13 +115,20 @@ def drawn_progress() -> Progress | None:
         if drawn is not None and done < total and now - last < DRAWN_EVERY_SECONDS:
             return
         last = now
-        if drawn is None:
-            made = create_progress_artifact(progress=percent, description=what, _sync=True)  # type: ignore[call-arg]
-            drawn = cast(UUID, made)
-        else:
-            update_progress_artifact(artifact_id=drawn, progress=percent, description=what, _sync=True)  # type: ignore[call-arg]
+        try:
+            drawn = _draw(drawn, percent, what)
+        except (httpx.HTTPError, RuntimeError) as error:  # a server that is away does not end a training
+            get_run_logger().warning(f"The progress could not be drawn: {error}")
 
     return tell
+
+
+def _draw(drawn: UUID | None, percent: float, what: str) -> UUID:
+    if drawn is None:
+        made = create_progress_artifact(percent, "training-progress", what, _sync=True)  # type: ignore[call-arg]
+    else:
+        made = update_progress_artifact(drawn, percent, what, _sync=True)  # type: ignore[call-arg]
+    return cast(UUID, made)
 
 
 def all_of(*tellers: Progress | None) -> Progress | None:

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from infra.adapters.adapter_proof import write_proof
 from infra.adapters.base_models import load_base_model
 from infra.adapters.lora_packing import Pack, RowEncoder, pack
 from infra.adapters.lora_settings import LoraSettings
-from tasks.core.errors import TrainingInterrupted
+from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import Progress
 from tasks.documents import stopping
 
@@ -26,23 +27,45 @@ if TYPE_CHECKING:
     from infra.adapters.lora_trainer import TrainingJob
 
 
+CURVES = "curves.json"
+
+
 def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
     """Metrics of the adapter that is left in the job's folder. Goes on from its checkpoints.
 
     Raises TrainingInterrupted after writing a checkpoint when `stopping` is set.
     """
+    _require_possible(job.settings)
     _start_or_resume(job)
     if progress:
         progress("training: loading the base model", 0, 1)
-    loaded = load_base_model(job.base, threads=job.threads)
+    loaded = load_base_model(job.base, threads=job.threads, quantized=job.settings.quantized == "nf4")
     encoder = RowEncoder(loaded.tokenizer)
     packs, validation = (pack(part, encoder, job.settings.max_block_tokens) for part in (job.rows, job.validation))
     tuned, metrics = _fit(loaded.model, packs, validation, job, progress)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
     write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=encoder.invocation)
-    write_proof(job.adapter, tuned.unload(), loaded.tokenizer)
+    exact = tuned.unload() if job.settings.quantized == "none" else load_base_model(job.base).model
+    write_proof(job.adapter, exact, loaded.tokenizer)  # of the base as it is served
     return metrics
+
+
+def _require_possible(chosen: LoraSettings) -> None:
+    """Raises BadSetting for what this machine or its packages cannot do."""
+    import torch
+    from transformers.integrations import get_available_reporting_integrations
+
+    if chosen.quantized != "none" and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+        raise BadSetting(
+            "RATCHET_LORA__QUANTIZED=nf4 wants a CUDA GPU and the package bitsandbytes, and one of them is not here. "
+            "Unset it: without it the base stays in its own precision."
+        )
+    if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
+        raise BadSetting(
+            f"RATCHET_LORA__REPORT_TO={chosen.report_to} wants a package that is not installed here. Install "
+            f"{chosen.report_to}, or set it to none."
+        )
 
 
 def _start_or_resume(job: TrainingJob) -> None:
@@ -63,24 +86,36 @@ def _fit(
     from peft import LoraConfig, get_peft_model
     from transformers import PrinterCallback
 
-    from infra.adapters.lora_loop import EndWhenAsked, PackedTrainer, Reporting, mean_loss
+    from infra.adapters.lora_loop import PackedTrainer, Reporting, mean_loss
+    from infra.adapters.lora_watching import EndWhenAsked, LossWatch, ValidationWatch, training_curve
 
     chosen, cores = job.settings, job.threads or os.cpu_count() or 1
     torch.manual_seed(chosen.seed)
     config = LoraConfig(
-        r=chosen.rank, lora_alpha=chosen.alpha, target_modules="all-linear", task_type="CAUSAL_LM", bias="none"
+        r=chosen.rank,
+        lora_alpha=chosen.alpha,
+        use_rslora=chosen.rslora,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        bias="none",
     )
     model = get_peft_model(base, config)
     lanes = 1 if torch.cuda.is_available() else min(chosen.packs_per_step, cores)
     tokens = sum(len(block.read) for one in packs for block in one.blocks)
     ending = EndWhenAsked(stopping.get())
+    watch = ValidationWatch(
+        model, validation, job.workdir, every=chosen.validation_steps or 1, patience=chosen.patience
+    )
+    callbacks = [ending, LossWatch(chosen.max_loss_growth)]
+    callbacks += [watch] if validation and chosen.validation_steps else []
+    callbacks += [Reporting(progress, tokens)] if progress else []
     trainer = PackedTrainer(
         context_cache_tokens=chosen.context_cache_tokens,
         lanes=lanes,
         model=model,
         args=_arguments(chosen, job.workdir),
         train_dataset=packs,
-        callbacks=[ending, *([Reporting(progress, tokens)] if progress else [])],
+        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's --json
     newest = max(job.workdir.glob("checkpoint-*"), key=_step, default=None)
@@ -92,9 +127,13 @@ def _fit(
             "Run it again: it goes on from there.",
             step=result.global_step,
         )
+    watch.take_best()
     metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
     if validation:
         metrics["validation_loss"] = mean_loss(model, validation)
+        watch.looks.append((result.global_step, metrics["validation_loss"]))
+    curves = {"training": list(enumerate(training_curve(trainer.state), start=1)), "validation": watch.looks}
+    (job.workdir / CURVES).write_text(json.dumps(curves))
     return model, metrics
 
 
@@ -136,7 +175,8 @@ def _arguments(chosen: LoraSettings, workdir: Path) -> Any:
         save_total_limit=2,
         logging_steps=1,
         disable_tqdm=True,
-        report_to="none",
+        report_to=chosen.report_to,
+        logging_nan_inf_filter=False,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),

@@ -5,7 +5,6 @@ Imports torch and transformers: import it inside functions.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -145,19 +144,6 @@ def evaluating(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
-
-
-class EndWhenAsked(TrainerCallback):  # type: ignore[misc]
-    """Writes a checkpoint after the step at which somebody asked for the end, and ends there."""
-
-    def __init__(self, stop: threading.Event | None) -> None:
-        self._stop = stop
-        self.ended = False
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Not after the last step: then there is nothing left to end."""
-        if self._stop is not None and self._stop.is_set() and state.global_step < state.max_steps:
-            self.ended = control.should_save = control.should_training_stop = True
 
 
 class Reporting(TrainerCallback):  # type: ignore[misc]

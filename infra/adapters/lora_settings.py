@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
-FREE = ("checkpoint_steps", "context_cache_tokens")
+FREE = ("checkpoint_steps", "context_cache_tokens", "report_to")
 """Settings that change no weight."""
 
 
@@ -16,6 +18,10 @@ class LoraSettings(BaseModel):
     rank: int = Field(default=16, ge=1, le=1024, description="Rank of every adapted layer")
     alpha: int = Field(
         default=32, ge=1, description="The adapter counts alpha / rank times, or alpha / √rank by rsLoRA"
+    )
+    rslora: bool = Field(default=False, description="Rank-stabilised scaling (arXiv:2312.03732): for ranks above 64")
+    quantized: Literal["none", "nf4"] = Field(
+        default="none", description="nf4: the frozen base in 4 bits while training (QLoRA); wants a CUDA GPU"
     )
     epochs: int = Field(
         default=1, ge=1, description="Passes over the rows; other contexts teach more than the same ones again"
@@ -29,4 +35,14 @@ class LoraSettings(BaseModel):
     checkpoint_steps: int = Field(default=20, ge=1, description="Steps between checkpoints; one takes under a second")
     context_cache_tokens: int = Field(
         default=20_000, ge=0, description="Keys and values kept between epochs; about 46 kB a token for SmolLM2-135M"
+    )
+    validation_steps: int = Field(
+        default=0, ge=0, description="Steps between two looks at the validation loss; 0: one look, at the end"
+    )
+    patience: int = Field(default=3, ge=1, description="Looks without a better validation loss that end the training")
+    max_loss_growth: float = Field(
+        default=2, gt=1, description="Training ends when ten steps' loss is this many times that of the first ten"
+    )
+    report_to: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(
+        default="none", description="Where transformers also sends the curves; its package must be installed"
     )

@@ -109,7 +109,7 @@ def training_processes() -> set[str]:
 
 def test_an_error_in_the_child_comes_back_and_names_what_it_was(base: BaseModel, store: Path, tmp_path: Path) -> None:
     (tmp_path / "work").write_text("a file where the folder should be")
-    with pytest.raises(TrainingFailed, match="NotADirectoryError|FileExistsError"):
+    with pytest.raises(TrainingFailed, match=r"NotADirectoryError|FileExistsError"):
         in_child(base, store).train(rows(1), [], tmp_path / "work")
 
 
