@@ -284,6 +284,7 @@ class Workbench:
                 min_interval_hours=self.settings.retrain_min_interval_hours,
                 max_age_days=self.settings.retrain_max_age_days,
             ),
+            replay_fraction=self.settings.replay_fraction,
             artifacts=self.artifacts,
         )
 

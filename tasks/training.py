@@ -13,6 +13,7 @@ from tasks.core.labels import Label
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, Trainer, TrainingRow
 from tasks.core.prompts import with_examples
 from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
+from tasks.core.replay import with_replay
 from tasks.core.retraining import (
     RetrainDecision,
     RetrainTiming,
@@ -90,6 +91,7 @@ class TrainingBench:
     threshold: int
     rows: RowSettings = field(default_factory=RowSettings)
     timing: RetrainTiming = field(default_factory=RetrainTiming)
+    replay_fraction: float | None = None  # of older labels beside new ones; None: every label is trained on
     artifacts: ArtifactStore | None = None  # keeps the rows that a model was trained on
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -130,8 +132,9 @@ def _waited(bench: TrainingBench) -> Waited:
 
 
 def freeze_labels(bench: TrainingBench) -> TrainingSet:
-    """The labels to train on. Raises GoldenLeak."""
-    return freeze(bench.labels.labels(bench.assistant))
+    """The labels to train on: all, or the new ones and a share of older ones. Raises GoldenLeak."""
+    frozen = freeze(bench.labels.labels(bench.assistant))
+    return with_replay(frozen, bench.labels.consumed(bench.assistant), bench.replay_fraction)
 
 
 def tuned_prompt(prompt: PromptSpec) -> PromptSpec:
