@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ from flows.evaluate_release import evaluate, register
 from flows.hosted_jobs import retirements
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
-from flows.running import all_of, drawn_progress, log, logged_progress, perform
+from flows.running import all_of, drawn_progress, log, logged_progress, perform, publish_report
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, training
 from tasks.core.candidates import reference
@@ -27,6 +28,7 @@ from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 from tasks.training import TrainingReport
 from tasks.training_choice import choose_where
+from tasks.training_records import CURVES, curve_table
 
 
 class RetrainRequest(AssistantRequest):
@@ -126,7 +128,11 @@ async def train(
     trainer = bench.training_by(choice.method, another=request.force)
     told = logged_progress() if choice.method == "openai" and not shown_progress() else None
     progress = all_of(shown_progress(), told, drawn_progress() if choice.method == "lora" else None)
-    return await perform(training.train_and_register, trainer, rows, progress), choice
+    made = await perform(training.train_and_register, trainer, rows, progress)
+    if made.model.lineage.record:
+        curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())
+        await publish_report(f"{bench.assistant}-training", curve_table(curves))
+    return made, choice
 
 
 def waiting_model(bench: Workbench) -> bool:

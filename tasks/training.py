@@ -27,6 +27,7 @@ from tasks.core.training_rows import RowSettings, training_rows
 from tasks.datasets import keep_dataset
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
+from tasks.training_records import keep_record
 
 DEPTH = 10
 """Hits looked at per label: the passages that are shown, and near ones to distract with."""
@@ -44,6 +45,7 @@ class Lineage:
     metrics: Mapping[str, float]
     dataset: str | None = None  # SHA-256 of the rows it was trained on, as `ratchet labels export` writes them
     dataset_artifact: str | None = None  # where they are kept; None: by a version that kept none
+    record: str | None = None  # where its curves and manifest are kept; None: by a version that kept none
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +213,5 @@ def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: T
         metrics=dict(trained.metrics),
         dataset=kept.hash if kept else None,
         dataset_artifact=kept.artifact if kept else None,
+        record=keep_record(bench.artifacts, trained, kept.hash) if bench.artifacts and kept else None,
     )

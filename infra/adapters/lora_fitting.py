@@ -13,21 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.adapters.adapter_proof import write_proof
 from infra.adapters.base_models import load_base_model
 from infra.adapters.lora_packing import Pack, RowEncoder, pack
 from infra.adapters.lora_settings import LoraSettings
+from infra.adapters.lora_trainer import CURVES, TrainingJob
 from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import Progress
 from tasks.documents import stopping
-
-if TYPE_CHECKING:
-    from infra.adapters.lora_trainer import TrainingJob
-
-
-CURVES = "curves.json"
 
 
 def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:

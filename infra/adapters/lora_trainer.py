@@ -8,6 +8,7 @@ workdir/adapter/         safetensors and JSON, as it goes into the artifact stor
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tasks.core.errors import NotEnoughLabels
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, TrainingRow
 from tasks.core.releases import ModelRef, canonical_json
 
+DISTRIBUTION = "ratchet"
+CURVES = "curves.json"
 LIBRARIES = ("torch", "transformers", "peft")
 
 
@@ -108,7 +111,18 @@ class LoraTrainer:
             adapter=self._artifacts.put(job.adapter),
         )
         seconds = time.monotonic() - begun
-        return TrainedModel(trained, {**metrics, "rows": float(len(rows)), "seconds": seconds}, seconds)
+        return TrainedModel(
+            trained,
+            {**metrics, "rows": float(len(rows)), "seconds": seconds},
+            seconds,
+            origin={
+                "settings": self._settings.model_dump(),
+                "libraries": dict(self._fitting.versions()),
+                "code": version(DISTRIBUTION),
+                "trainer": self.fingerprint,
+            },
+            curves=json.loads((job.workdir / CURVES).read_text()),
+        )
 
     def _intent(self, rows: Sequence[TrainingRow]) -> str:
         content = [[row.label_id, [[m.role, m.content] for m in row.prompt], row.completion] for row in rows]

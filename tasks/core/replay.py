@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from tasks.core.labels import Label
 from tasks.core.retraining import TrainingSet
 
 
 def with_replay(labels: TrainingSet, consumed: AbstractSet[str], fraction: float | None, seed: int = 0) -> TrainingSet:
-    """The new training labels, and so many older ones that they are `fraction` of all (0 to below 1; 0.1 to 0.2 is usual).
+    """The new training labels, and so many older ones that they are `fraction` of all (0 to below 1).
 
     consumed: ids that a succeeded training was made from. None trains on every label; so does a set without a new one.
     Older labels are drawn by a hash of (seed, id): the same for the same labels, in any order.
