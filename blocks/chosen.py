@@ -11,8 +11,13 @@ from infra.settings import Settings
 
 
 def as_in_settings(setting: str, title: str) -> Any:
-    """An optional field of a form that sets this setting: described as there, with the same limits."""
-    said = Settings.model_fields[setting]
+    """An optional field of a form that sets this setting: described as there, with the same limits.
+
+    setting: its name, or `part.name` of a setting with parts, such as `lora.rank`.
+    """
+    *part, name = setting.split(".")
+    model: Any = Settings.model_fields[part[0]].annotation if part else Settings
+    said = model.model_fields[name]
     field: Any = Field(default=None, title=title, description=said.description)
     field.metadata = list(said.metadata)
     return field
@@ -26,8 +31,13 @@ class SettingsBlock(Block):
 
     def settings(self) -> dict[str, object]:
         """What this block sets, for `load_settings`."""
-        fields = ((name, getattr(self, name)) for name in self._own_fields())
-        return {self._sets.get(name, name): value for name, value in fields if value not in (None, "")}
+        chosen: dict[str, Any] = {}
+        for name in self._own_fields():
+            value = getattr(self, name)
+            if value not in (None, ""):
+                *part, setting = self._sets.get(name, name).split(".")
+                (chosen.setdefault(part[0], {}) if part else chosen)[setting] = value
+        return chosen
 
     @classmethod
     def _own_fields(cls) -> list[str]:

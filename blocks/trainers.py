@@ -21,16 +21,18 @@ from blocks import RatchetLoraTrainer
 await RatchetLoraTrainer(rank=32, learning_rate=2e-4).save("larger-model")
 ```"""
     _sets: ClassVar[dict[str, str]] = {
-        "rank": "lora_rank",
-        "learning_rate": "lora_learning_rate",
-        "epochs": "lora_epochs",
+        "rank": "lora.rank",
+        "alpha": "lora.alpha",
+        "learning_rate": "lora.learning_rate",
+        "epochs": "lora.epochs",
         "longest_seconds": "train_here_seconds",
         "slowest_answer_seconds": "answer_here_seconds",
     }
 
-    rank: int | None = as_in_settings("lora_rank", "Rank")
-    learning_rate: float | None = as_in_settings("lora_learning_rate", "Learning rate")
-    epochs: int | None = as_in_settings("lora_epochs", "Epochs")
+    rank: int | None = as_in_settings("lora.rank", "Rank")
+    alpha: int | None = as_in_settings("lora.alpha", "Alpha")
+    learning_rate: float | None = as_in_settings("lora.learning_rate", "Learning rate")
+    epochs: int | None = as_in_settings("lora.epochs", "Epochs")
     longest_seconds: float | None = as_in_settings("train_here_seconds", "Longest training, in seconds")
     slowest_answer_seconds: float | None = as_in_settings("answer_here_seconds", "Slowest answer, in seconds")
 

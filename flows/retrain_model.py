@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +16,7 @@ from flows.hosted_jobs import retirements
 from flows.naming import run_name
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
-from flows.running import log, logged_progress, perform
+from flows.running import all_of, drawn_progress, log, logged_progress, perform, publish_report
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, training
 from tasks.core.candidates import reference
@@ -28,6 +29,7 @@ from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 from tasks.training import TrainingReport
 from tasks.training_choice import choose_where
+from tasks.training_records import CURVES, curve_table
 
 
 class RetrainRequest(AssistantRequest):
@@ -129,8 +131,13 @@ async def train(
     choice = await perform(choose_where, bench.choice, request.method, rows.train)
     log(choice.reason)
     trainer = bench.training_by(choice.method, another=request.force)
-    progress = shown_progress() or (logged_progress() if choice.method == "openai" else None)
-    return await perform(training.train_and_register, trainer, rows, progress), choice
+    told = logged_progress() if choice.method == "openai" and not shown_progress() else None
+    progress = all_of(shown_progress(), told, drawn_progress() if choice.method == "lora" else None)
+    made = await perform(training.train_and_register, trainer, rows, progress)
+    if made.model.lineage.record:
+        curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())
+        await publish_report(f"{bench.assistant}-training", curve_table(curves))
+    return made, choice
 
 
 def waiting_model(bench: Workbench) -> bool:

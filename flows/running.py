@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
+import httpx
 from prefect import get_run_logger, task
-from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import (
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_table_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
@@ -23,6 +32,7 @@ from tasks.reports import gate_table
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DRAWN_EVERY_SECONDS = 5.0
 RETRY_DELAYS_SECONDS: list[float] = [1.0, 5.0]
 
 
@@ -90,6 +100,46 @@ def log(sentence: str) -> None:
     """Into the flow run's log. Outside a flow run the caller says it."""
     if FlowRunContext.get() is not None:
         get_run_logger().info(sentence)
+
+
+def drawn_progress() -> Progress | None:
+    """Progress as an artifact of the flow run, redrawn every few seconds. None outside a flow run."""
+    if FlowRunContext.get() is None:
+        return None
+    drawn: UUID | None = None
+    last = 0.0
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal drawn, last
+        now, percent = time.monotonic(), 100.0 * done / max(1, total)
+        if drawn is not None and done < total and now - last < DRAWN_EVERY_SECONDS:
+            return
+        last = now
+        try:
+            drawn = _draw(drawn, percent, what)
+        except (httpx.HTTPError, RuntimeError) as error:  # a server that is away does not end a training
+            get_run_logger().warning(f"The progress could not be drawn: {error}")
+
+    return tell
+
+
+def _draw(drawn: UUID | None, percent: float, what: str) -> UUID:
+    if drawn is None:
+        made = create_progress_artifact(percent, "training-progress", what, _sync=True)  # type: ignore[call-arg]
+    else:
+        made = update_progress_artifact(drawn, percent, what, _sync=True)  # type: ignore[call-arg]
+    return cast(UUID, made)
+
+
+def all_of(*tellers: Progress | None) -> Progress | None:
+    """Tells each of them; None when there is nobody to tell."""
+    known = [one for one in tellers if one is not None]
+
+    def tell(what: str, done: int, total: int) -> None:
+        for one in known:
+            one(what, done, total)
+
+    return tell if known else None
 
 
 def logged_progress() -> Progress | None:

@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from infra.adapters.lora_settings import LoraSettings
 from tasks.core.errors import BadSetting
 from tasks.core.policy import Policy
 from tasks.core.releases import RetrievalSettings
@@ -155,11 +156,13 @@ class Settings(BaseSettings):
     )
 
     retrain_threshold: int = Field(default=100, ge=1, description="New accepted training labels that start a training")
-    lora_rank: int = Field(default=16, ge=1, le=256, description="Rank of a LoRA adapter; its alpha is twice that")
-    lora_learning_rate: float = Field(
-        default=1e-3, gt=0, le=0.1, description="Of LoRA; larger models want less, such as 0.0002"
+    training_python: str | None = Field(
+        default=None, description="Interpreter of the training process, with Ratchet installed; none: this one"
     )
-    lora_epochs: int = Field(default=1, ge=1, le=50, description="Passes of LoRA over the examples")
+    replay_fraction: float | None = Field(
+        default=None, ge=0, lt=1, description="Train on new labels and this share of older ones; none: on every label"
+    )
+    lora: LoraSettings = Field(default_factory=LoraSettings, description="How an adapter is trained here")
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"
     )

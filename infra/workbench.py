@@ -260,18 +260,18 @@ class Workbench:
     @cached_property
     def training(self) -> TrainingBench:
         """For tasks.training."""
-        from infra.adapters.lora_trainer import LoraSettings, LoraTrainer
+        from infra.adapters.lora_trainer import LoraTrainer
+        from infra.adapters.training_process import ChildFitting
         from tasks.core.retraining import RetrainTiming
         from tasks.training import TrainingBench
 
-        chosen = self.settings
-        lora = LoraSettings(
-            rank=chosen.lora_rank,
-            alpha=2 * chosen.lora_rank,
-            epochs=chosen.lora_epochs,
-            learning_rate=chosen.lora_learning_rate,
+        trainer = LoraTrainer(
+            self.base_model,
+            self.artifacts,
+            self.settings.lora,
+            threads=self.settings.torch_threads,
+            fitting=ChildFitting(self.settings.training_python),
         )
-        trainer = LoraTrainer(self.base_model, self.artifacts, lora, threads=chosen.torch_threads)
         return TrainingBench(
             assistant=self.assistant,
             labels=self.label_catalog,
@@ -284,6 +284,7 @@ class Workbench:
                 min_interval_hours=self.settings.retrain_min_interval_hours,
                 max_age_days=self.settings.retrain_max_age_days,
             ),
+            replay_fraction=self.settings.replay_fraction,
             artifacts=self.artifacts,
         )
 

@@ -13,6 +13,7 @@ from tasks.core.labels import Label
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, Trainer, TrainingRow
 from tasks.core.prompts import with_examples
 from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
+from tasks.core.replay import with_replay
 from tasks.core.retraining import (
     RetrainDecision,
     RetrainTiming,
@@ -26,6 +27,7 @@ from tasks.core.training_rows import RowSettings, training_rows
 from tasks.datasets import keep_dataset
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
+from tasks.training_records import keep_record
 
 DEPTH = 10
 """Hits looked at per label: the passages that are shown, and near ones to distract with."""
@@ -43,6 +45,7 @@ class Lineage:
     metrics: Mapping[str, float]
     dataset: str | None = None  # SHA-256 of the rows it was trained on, as `ratchet labels export` writes them
     dataset_artifact: str | None = None  # where they are kept; None: by a version that kept none
+    record: str | None = None  # where its curves and manifest are kept; None: by a version that kept none
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class TrainingBench:
     threshold: int
     rows: RowSettings = field(default_factory=RowSettings)
     timing: RetrainTiming = field(default_factory=RetrainTiming)
+    replay_fraction: float | None = None  # of older labels beside new ones; None: every label is trained on
     artifacts: ArtifactStore | None = None  # keeps the rows that a model was trained on
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -130,8 +134,9 @@ def _waited(bench: TrainingBench) -> Waited:
 
 
 def freeze_labels(bench: TrainingBench) -> TrainingSet:
-    """The labels to train on. Raises GoldenLeak."""
-    return freeze(bench.labels.labels(bench.assistant))
+    """The labels to train on: all, or the new ones and a share of older ones. Raises GoldenLeak."""
+    frozen = freeze(bench.labels.labels(bench.assistant))
+    return with_replay(frozen, bench.labels.consumed(bench.assistant), bench.replay_fraction)
 
 
 def tuned_prompt(prompt: PromptSpec) -> PromptSpec:
@@ -208,4 +213,5 @@ def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: T
         metrics=dict(trained.metrics),
         dataset=kept.hash if kept else None,
         dataset_artifact=kept.artifact if kept else None,
+        record=keep_record(bench.artifacts, trained, kept.hash) if bench.artifacts and kept else None,
     )

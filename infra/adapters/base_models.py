@@ -63,8 +63,11 @@ def find_base_model(name: str, home: Path) -> BaseModel:
     return _ours(name, home, lambda target: _download(name, target))
 
 
-def load_base_model(base: BaseModel, *, threads: int = 0) -> LoadedBase:
-    """Weights and tokenizer in memory. threads: for torch on a CPU; 0 leaves its own choice (every core)."""
+def load_base_model(base: BaseModel, *, threads: int = 0, quantized: bool = False) -> LoadedBase:
+    """Weights and tokenizer in memory. threads: for torch on a CPU; 0 leaves its own choice (every core).
+
+    quantized: in 4 bits (NF4, double quantisation), to be trained on only; wants CUDA and bitsandbytes.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -73,9 +76,24 @@ def load_base_model(base: BaseModel, *, threads: int = 0) -> LoadedBase:
     device, dtype = compute_choice()
     tokenizer = load_tokenizer(base)
     model = AutoModelForCausalLM.from_pretrained(
-        base.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
+        base.folder,
+        dtype=dtype,
+        attn_implementation="sdpa",
+        local_files_only=True,
+        **(_nf4(dtype) if quantized else {}),
     )
+    if quantized:  # it lies on the GPU already, and refuses to be moved
+        return LoadedBase(base, model.eval(), tokenizer)
     return LoadedBase(base, model.to(device).eval(), tokenizer)
+
+
+def _nf4(dtype: torch.dtype) -> dict[str, Any]:
+    from transformers import BitsAndBytesConfig
+
+    how = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    return {"quantization_config": how, "device_map": {"": 0}}
 
 
 def load_tokenizer(base: BaseModel) -> Any:

@@ -22,7 +22,7 @@ class ChatTemplate:
 
     def ids(self, messages: Sequence[Message], *, answer_next: bool = True) -> list[int]:
         """The prompt's tokens; answer_next: ending where the assistant's answer begins."""
-        turns = [{"role": message.role, "content": self._as_data(message.content)} for message in messages]
+        turns = [{"role": message.role, "content": self.as_data(message.content)} for message in messages]
         text = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=answer_next, enable_thinking=False
         )
@@ -47,5 +47,6 @@ class ChatTemplate:
         same = next((i for i, (a, b) in enumerate(zip(fixed, whole, strict=False)) if a != b), len(fixed))
         return fixed[:same]
 
-    def _as_data(self, text: str) -> str:
+    def as_data(self, text: str) -> str:
+        """Text in which no control token can be read."""
         return self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)

@@ -78,12 +78,16 @@ class RowEncoder:
                 "adapter. Prompts must be rendered by tasks.core.prompts.render.",
                 label=row.label_id,
             )
-        completion = self._tokenizer(row.completion, add_special_tokens=False).input_ids
+        completion = self._tokenizer(self._template.as_data(row.completion), add_special_tokens=False).input_ids
         return tuple(prompt[:start]), Block(tuple(prompt[start:]), (*completion, self._tokenizer.eos_token_id))
 
 
 def pack(rows: Sequence[TrainingRow], encoder: RowEncoder, max_block_tokens: int = 512) -> list[Pack]:
-    """Packs in the order their contexts first appear; a context with more blocks than fit makes several packs."""
+    """Packs in the order their contexts first appear; a context with more blocks than fit makes several packs.
+
+    Raises BadSetting with the ids of the labels that have no answer to learn.
+    """
+    _require_answers(rows)
     groups: dict[tuple[int, ...], list[list[Block]]] = {}
     for row in rows:
         context, block = encoder.encode(row)
@@ -92,6 +96,16 @@ def pack(rows: Sequence[TrainingRow], encoder: RowEncoder, max_block_tokens: int
             packs.append([])
         packs[-1].append(block)
     return [Pack(context, tuple(blocks)) for context, packs in groups.items() for blocks in packs]
+
+
+def _require_answers(rows: Sequence[TrainingRow]) -> None:
+    empty = tuple(dict.fromkeys(row.label_id for row in rows if not row.completion.strip()))
+    if empty:
+        raise BadSetting(
+            f"{len(empty)} labels have no answer to learn: {', '.join(empty[:5])}{', …' if empty[5:] else ''}. Nothing "
+            "of their rows would carry loss but the end. Reject them: `ratchet labels review`.",
+            labels=empty,
+        )
 
 
 def opening_of(packs: Sequence[Pack]) -> tuple[int, ...]:

@@ -18,6 +18,8 @@ RatchetError
 │   ├── Stopped                 somebody asked the run to end
 │   ├── GoldenLeak              a golden question or its page is in the training data
 │   ├── NotEnoughLabels         too few accepted labels for what was asked
+│   ├── TrainingFailed          a training here ended with an error that nobody foresaw
+│   │   └── LossDiverged        the loss was no number, or grew: nothing was kept
 │   ├── BudgetExceeded          a hosted training would cost more than what is left to spend
 │   ├── QuotaExhausted          the vendor's account has no credit left
 │   ├── NotAllowed              the vendor does not let this account do that
@@ -28,6 +30,7 @@ RatchetError
     ├── AssistantBusy           another run holds the lease
     ├── IndexUnavailable        the vector index cannot be reached
     ├── ModelUnavailable        the chat model or embedder cannot be reached
+    ├── TrainingInterrupted     a training here was ended before its end; the next run goes on from its checkpoint
     ├── HostedUnavailable       the vendor's training service cannot be reached, or answers nonsense
     │   ├── OutcomeUnknown      a job may or may not have been created; nobody may create another yet
     │   └── RateLimited         too many requests; the vendor may say how long to wait
@@ -117,6 +120,14 @@ class NotEnoughLabels(CannotRetry):
     """Too few accepted labels for what was asked."""
 
 
+class TrainingFailed(CannotRetry):
+    """A training here ended with an error that nobody foresaw; `values["error"]` names its class."""
+
+
+class LossDiverged(TrainingFailed):
+    """The loss was no number, or grew; `values["step"]` says when. Nothing was kept of it."""
+
+
 class BudgetExceeded(CannotRetry):
     """A hosted training would cost more than what is left to spend."""
 
@@ -155,6 +166,10 @@ class IndexUnavailable(WorthRetrying):
 
 class ModelUnavailable(WorthRetrying):
     """The chat model or embedder cannot be reached."""
+
+
+class TrainingInterrupted(WorthRetrying):
+    """A training here was ended before its end. The next run goes on from its last checkpoint, to the same bits."""
 
 
 class HostedUnavailable(WorthRetrying):

@@ -7,7 +7,7 @@ stand beside the steps that use them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -241,11 +241,16 @@ class TrainingRow:
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """What a training made. metrics: flat numbers such as loss, tokens_per_second, seconds."""
+    """What a training made. metrics: flat numbers such as loss, tokens_per_second, seconds.
+
+    origin: settings and versions, for the record. curves: (step, loss) by "training" and "validation".
+    """
 
     model: ModelRef
     metrics: Mapping[str, float]
     seconds: float
+    origin: Mapping[str, object] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
 
 
 class Trainer(Protocol):

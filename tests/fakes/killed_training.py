@@ -12,7 +12,8 @@ from pathlib import Path
 
 from infra.adapters.base_models import BaseModel, find_base_model
 from infra.adapters.folder_artifacts import FolderArtifacts
-from infra.adapters.lora_trainer import LoraSettings, LoraTrainer
+from infra.adapters.lora_settings import LoraSettings
+from infra.adapters.lora_trainer import LoraTrainer
 from tasks.core.answers import Passage
 from tasks.core.ports import TrainingRow
 from tasks.core.prompts import default_prompt, render, with_examples

@@ -24,7 +24,7 @@ def tiny_llama(folder: Path, *, seed: int = 0) -> Path:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = _byte_tokenizer()
+    tokenizer = byte_tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -56,7 +56,7 @@ def tiny_adapter(folder: Path, base: BaseModel, *, invocation: str | None = INVO
     from peft import LoraConfig, get_peft_model
 
     from infra.adapters.adapter_proof import write_proof
-    from infra.adapters.lora_trainer import write_adapter
+    from infra.adapters.lora_fitting import write_adapter
 
     loaded: LoadedBase = load_base_model(base)
     torch.manual_seed(seed)
@@ -72,20 +72,24 @@ def _spelled(tokenizer: Any, invocation: str | None) -> Sequence[int]:
     return tokenizer(invocation, add_special_tokens=False)["input_ids"] if invocation else []
 
 
-def _byte_tokenizer() -> Any:
+def byte_tokenizer(
+    template: str = CHATML, specials: Sequence[str] = SPECIALS, *, bos: str = "<|im_start|>", eos: str = "<|im_end|>"
+) -> Any:
+    """One token for each byte and each special token. bos and eos are among the specials."""
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bare = Tokenizer(BPE(vocab={token: at for at, token in enumerate([*SPECIALS, *alphabet])}, merges=[]))
+    bare = Tokenizer(BPE(vocab={token: at for at, token in enumerate([*specials, *alphabet])}, merges=[]))
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=bare,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        unk_token="<|endoftext|>",
-        chat_template=CHATML,
+        bos_token=bos,
+        eos_token=eos,
+        pad_token=eos,
+        unk_token=specials[0],
+        additional_special_tokens=[one for one in specials if one not in (bos, eos)],
+        chat_template=template,
     )

@@ -41,7 +41,8 @@ def last_published(engine: Engine, assistant: str) -> str | None:
     """When the newest snapshot was published."""
     s = t.snapshots.c
     with reading(engine).begin() as connection:
-        return connection.scalar(select(func.max(s.published_at)).where(s.assistant == assistant))
+        at: str | None = connection.scalar(select(func.max(s.published_at)).where(s.assistant == assistant))
+    return at
 
 
 def _snapshot(at: str, number: int, documents: int) -> Happening:

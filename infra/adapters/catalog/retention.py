@@ -76,9 +76,10 @@ class CatalogRetention:
             adapters = {ReleaseManifest.model_validate(one).model.adapter for one in releases}
             models = set(connection.scalars(select(t.models.c.id)))
             saved = {one.get("golden_answers") for one in connection.scalars(select(t.hosted_jobs.c.details))}
-            datasets = {lineage.get("dataset_artifact") for lineage in connection.scalars(select(t.models.c.lineage))}
+            lineages = list(connection.scalars(select(t.models.c.lineage)))
+            kept = {one.get(name) for one in lineages for name in ("dataset_artifact", "record")}
             evaluations = connection.scalars(select(t.evaluations.c.id))
-            return frozenset({*evaluations, *models, *filter(None, adapters | saved | datasets)})
+            return frozenset({*evaluations, *models, *filter(None, adapters | saved | kept)})
 
     def finished_trainings(self) -> frozenset[str]:
         row = t.trainings.c

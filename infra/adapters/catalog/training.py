@@ -103,6 +103,7 @@ def _values(model: RegisteredModel) -> dict[str, Any]:
             "metrics": dict(lineage.metrics),
             "dataset": lineage.dataset,
             "dataset_artifact": lineage.dataset_artifact,
+            "record": lineage.record,
         },
         "created_at": model.created_at,
     }
@@ -119,5 +120,6 @@ def _model(row: RowMapping) -> RegisteredModel:
         metrics=kept["metrics"],
         dataset=kept.get("dataset"),
         dataset_artifact=kept.get("dataset_artifact"),
+        record=kept.get("record"),
     )
     return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), lineage, row["created_at"])

@@ -152,7 +152,7 @@ def test_a_packed_row_has_the_logits_it_has_alone_through_the_adapter_as_served(
     import torch
     from peft import PeftModel
 
-    from infra.adapters.lora_trainer import write_adapter
+    from infra.adapters.lora_fitting import write_adapter
 
     trained = adapted(loaded)
     write_adapter(tmp_path, trained, base_name="tiny", invocation=encoder.invocation)

@@ -1,0 +1,204 @@
+"""Fitting an adapter in this process: a training job in, a proved adapter in its folder out.
+
+The adapter is active only after the passages (PEFT: `alora_invocation_tokens`). Training never needs to switch it off:
+contexts are read by the base alone, and every token of the blocks after them is the adapter's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from infra.adapters.adapter_proof import write_proof
+from infra.adapters.base_models import load_base_model
+from infra.adapters.lora_packing import Pack, RowEncoder, pack
+from infra.adapters.lora_settings import LoraSettings
+from infra.adapters.lora_trainer import CURVES, TrainingJob
+from tasks.core.errors import BadSetting, TrainingInterrupted
+from tasks.core.ports import Progress
+from tasks.documents import stopping
+
+
+def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
+    """Metrics of the adapter that is left in the job's folder. Goes on from its checkpoints.
+
+    Raises TrainingInterrupted after writing a checkpoint when `stopping` is set.
+    """
+    _require_possible(job.settings)
+    _start_or_resume(job)
+    if progress:
+        progress("training: loading the base model", 0, 1)
+    loaded = load_base_model(job.base, threads=job.threads, quantized=job.settings.quantized == "nf4")
+    encoder = RowEncoder(loaded.tokenizer)
+    packs, validation = (pack(part, encoder, job.settings.max_block_tokens) for part in (job.rows, job.validation))
+    tuned, metrics = _fit(loaded.model, packs, validation, job, progress)
+    shutil.rmtree(job.adapter, ignore_errors=True)
+    job.adapter.mkdir()
+    write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=encoder.invocation)
+    exact = tuned.unload() if job.settings.quantized == "none" else load_base_model(job.base).model
+    write_proof(job.adapter, exact, loaded.tokenizer)  # of the base as it is served
+    return metrics
+
+
+def _require_possible(chosen: LoraSettings) -> None:
+    """Raises BadSetting for what this machine or its packages cannot do."""
+    import torch
+    from transformers.integrations import get_available_reporting_integrations
+
+    if chosen.quantized != "none" and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+        raise BadSetting(
+            "RATCHET_LORA__QUANTIZED=nf4 wants a CUDA GPU and the package bitsandbytes, and one of them is not here. "
+            "Unset it: without it the base stays in its own precision."
+        )
+    if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
+        raise BadSetting(
+            f"RATCHET_LORA__REPORT_TO={chosen.report_to} wants a package that is not installed here. Install "
+            f"{chosen.report_to}, or set it to none."
+        )
+
+
+def _start_or_resume(job: TrainingJob) -> None:
+    """Checkpoints of other rows or settings are cleared; so are those a kill left half written."""
+    note = job.workdir / "rows.sha256"
+    same = note.exists() and note.read_text() == job.intent
+    for checkpoint in job.workdir.glob("checkpoint-*"):
+        if not (same and _whole(checkpoint)):
+            shutil.rmtree(checkpoint)
+    job.workdir.mkdir(parents=True, exist_ok=True)
+    note.write_text(job.intent)
+
+
+def _fit(
+    base: Any, packs: list[Pack], validation: list[Pack], job: TrainingJob, progress: Progress | None
+) -> tuple[Any, dict[str, float]]:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import PrinterCallback
+
+    from infra.adapters.lora_loop import PackedTrainer, Reporting, mean_loss
+    from infra.adapters.lora_watching import EndWhenAsked, LossWatch, ValidationWatch, training_curve
+
+    chosen, cores = job.settings, job.threads or os.cpu_count() or 1
+    torch.manual_seed(chosen.seed)
+    config = LoraConfig(
+        r=chosen.rank,
+        lora_alpha=chosen.alpha,
+        use_rslora=chosen.rslora,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        bias="none",
+    )
+    model = get_peft_model(base, config)
+    lanes = 1 if torch.cuda.is_available() else min(chosen.packs_per_step, cores)
+    tokens = sum(len(block.read) for one in packs for block in one.blocks)
+    ending = EndWhenAsked(stopping.get())
+    watch = ValidationWatch(
+        model, validation, job.workdir, every=chosen.validation_steps or 1, patience=chosen.patience
+    )
+    callbacks = [ending, LossWatch(chosen.max_loss_growth)]
+    callbacks += [watch] if validation and chosen.validation_steps else []
+    callbacks += [Reporting(progress, tokens)] if progress else []
+    trainer = PackedTrainer(
+        context_cache_tokens=chosen.context_cache_tokens,
+        lanes=lanes,
+        model=model,
+        args=_arguments(chosen, job.workdir),
+        train_dataset=packs,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's --json
+    newest = max(job.workdir.glob("checkpoint-*"), key=_step, default=None)
+    with _torch_threads(max(1, cores // lanes)):
+        result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if ending.ended:
+        raise TrainingInterrupted(
+            f"Training was ended at step {result.global_step} of {trainer.state.max_steps}, with a checkpoint. "
+            "Run it again: it goes on from there.",
+            step=result.global_step,
+        )
+    watch.take_best()
+    metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
+    if validation:
+        metrics["validation_loss"] = mean_loss(model, validation)
+        watch.looks.append((result.global_step, metrics["validation_loss"]))
+    curves = {"training": list(enumerate(training_curve(trainer.state), start=1)), "validation": watch.looks}
+    (job.workdir / CURVES).write_text(json.dumps(curves))
+    return model, metrics
+
+
+def write_adapter(folder: Path, tuned: Any, *, base_name: str, invocation: Sequence[int]) -> None:
+    """`adapter_model.safetensors` and `adapter_config.json`, equal bytes for equal weights.
+
+    invocation: the tokens that wake it; none for a plain adapter that is always active. PEFT's own save writes sets in
+    hash order, the base's local path, and a model card.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(tuned).items()}
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = tuned.peft_config["default"].to_dict()
+    config |= {"base_model_name_or_path": base_name, "inference_mode": True}
+    config |= {"alora_invocation_tokens": list(invocation) or None}
+    plain = {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in config.items()}
+    plain["target_modules"] = sorted(plain["target_modules"])
+    (folder / "adapter_config.json").write_text(json.dumps(plain, sort_keys=True, indent=1) + "\n")
+
+
+def _arguments(chosen: LoraSettings, workdir: Path) -> Any:
+    import torch
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(workdir),
+        num_train_epochs=chosen.epochs,
+        per_device_train_batch_size=chosen.packs_per_step,
+        learning_rate=chosen.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=chosen.warmup_fraction,
+        max_grad_norm=chosen.max_grad_norm,
+        weight_decay=0.0,
+        optim="adamw_torch",
+        seed=chosen.seed,
+        save_steps=chosen.checkpoint_steps,
+        save_total_limit=2,
+        logging_steps=1,
+        disable_tqdm=True,
+        report_to=chosen.report_to,
+        logging_nan_inf_filter=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        use_cpu=not torch.cuda.is_available(),
+    )
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """As many threads for every operation, in threads that start inside too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Trainer writes trainer_state.json last; a kill may cut it short."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return True
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))

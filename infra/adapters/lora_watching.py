@@ -1,0 +1,102 @@
+"""What watches a training: the end that somebody asked for, a loss gone wrong, and the validation loss.
+
+Imports torch and transformers: import it inside functions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
+
+from infra.adapters.lora_loop import mean_loss
+from infra.adapters.lora_packing import Pack
+from tasks.core.errors import LossDiverged
+from tasks.core.loss_watch import diverged
+
+BEST = "best.safetensors"
+LOOKS = "validation.json"
+
+
+class EndWhenAsked(TrainerCallback):  # type: ignore[misc]
+    """Writes a checkpoint after the step at which somebody asked for the end, and ends there."""
+
+    def __init__(self, stop: threading.Event | None) -> None:
+        self._stop = stop
+        self.ended = False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Not after the last step: then there is nothing left to end."""
+        if self._stop is not None and self._stop.is_set() and state.global_step < state.max_steps:
+            self.ended = control.should_save = control.should_training_stop = True
+
+
+class LossWatch(TrainerCallback):  # type: ignore[misc]
+    """Raises LossDiverged before a checkpoint of that step is written."""
+
+    def __init__(self, max_growth: float) -> None:
+        self._max_growth = max_growth
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """One look per step."""
+        if not logs or "loss" not in logs:
+            return
+        why = diverged(training_curve(state), self._max_growth)
+        if why:
+            raise LossDiverged(
+                f"Training ended: {why}. Nothing was registered and no label was consumed. A lower learning rate "
+                "usually helps: RATCHET_LORA__LEARNING_RATE.",
+                step=state.global_step,
+            )
+
+
+class ValidationWatch(TrainerCallback):  # type: ignore[misc]
+    """Keeps the adapter of the lowest validation loss, and ends a training that finds no lower one.
+
+    workdir/best.safetensors is that adapter, workdir/validation.json every look so far. Of a training that goes on from
+    an earlier step, the looks after that step are taken again and give the same.
+    """
+
+    def __init__(self, model: Any, packs: Sequence[Pack], workdir: Path, *, every: int, patience: int) -> None:
+        self._model, self._packs, self._folder = model, packs, workdir
+        self._every, self._patience = every, patience
+        self.looks: list[tuple[int, float]] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Looks before the step that training goes on from are kept."""
+        kept = self._folder / LOOKS
+        known = json.loads(kept.read_text()) if state.global_step and kept.exists() else []
+        self.looks = [(step, loss) for step, loss in known if step <= state.global_step]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A look every so many steps."""
+        if state.global_step % self._every:
+            return
+        loss = mean_loss(self._model, self._packs)
+        if loss < min((known for _, known in self.looks), default=float("inf")):
+            weights = {n: w.detach().cpu().contiguous() for n, w in get_peft_model_state_dict(self._model).items()}
+            save_file(weights, self._folder / f"{BEST}.new")
+            os.replace(self._folder / f"{BEST}.new", self._folder / BEST)
+        self.looks.append((state.global_step, loss))
+        (self._folder / f"{LOOKS}.new").write_text(json.dumps(self.looks))
+        os.replace(self._folder / f"{LOOKS}.new", self._folder / LOOKS)
+        best = min(range(len(self.looks)), key=lambda at: self.looks[at][1])
+        if len(self.looks) - 1 - best >= self._patience:
+            control.should_training_stop = True
+
+    def take_best(self) -> None:
+        """Puts the best adapter into the model, where a look was taken."""
+        if self.looks:
+            set_peft_model_state_dict(self._model, load_file(self._folder / BEST))
+
+
+def training_curve(state: Any) -> list[float]:
+    """Loss per completion token, step by step, those before a checkpoint included."""
+    return [entry["loss"] for entry in state.log_history if "loss" in entry]
