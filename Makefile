@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks check format clean
+.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,11 @@ bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed:
 	.venv/bin/python benchmarks/webhooks/server_killed.py
 	.venv/bin/python benchmarks/webhooks/server_killed.py --receiver-too
 	.venv/bin/python benchmarks/webhooks/to_running.py
+
+bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray
+	.venv/bin/python benchmarks/prefect/up_ready.py
+	.venv/bin/python benchmarks/prefect/interrupted.py
+	.venv/bin/python benchmarks/prefect/fan_out.py
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .

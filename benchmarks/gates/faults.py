@@ -27,7 +27,7 @@ from infra.own_policy import with_own_policy
 from infra.settings import load_settings
 from infra.workbench import Workbench, open_workbench
 from tasks.answering import AnsweringBench, answer, answer_one, completion_key
-from tasks.core.answers import Answer
+from tasks.core.answers import Answer, Citation
 from tasks.core.labels import golden_set
 from tasks.core.ports import Completion, Message
 from tasks.core.releases import ModelRef, ReleaseManifest
@@ -66,21 +66,29 @@ class World:
             real, retrieval=retrieval, chat=chat or real.chat, completions=None if chat else real.completions
         )
 
-    def judged_by(self, faulty: AnsweringBench, faulty_id: str) -> EvaluationBench:
-        """The bench on which one release answers with the fault, in the batch and alone, and the other without."""
+    def judged_by(
+        self, faulty: AnsweringBench, faulty_id: str, instead: Callable[[Answer], Answer] = lambda said: said
+    ) -> EvaluationBench:
+        """The bench on which one release answers with the fault, in the batch and alone, and the other without.
+
+        instead: what comes out in place of an answer of that release.
+        """
 
         def ask(questions: Sequence[str], manifest: ReleaseManifest, *, progress: Any = None) -> list[Answer]:
-            bench = faulty if manifest.id == faulty_id else self.bench.answering
-            return answer(questions, manifest, bench, progress)
+            if manifest.id != faulty_id:
+                return answer(questions, manifest, self.bench.answering, progress)
+            return list(map(instead, answer(questions, manifest, faulty, progress)))
 
-        return replace(self.plain, ask=ask, rehearse=self.rehearsing(faulty, faulty_id), check=lambda manifest: None)
+        rehearsing = self.rehearsing(faulty, faulty_id, instead)
+        return replace(self.plain, ask=ask, rehearse=rehearsing, check=lambda manifest: None)
 
-    def rehearsing(self, faulty: AnsweringBench, faulty_id: str) -> Any:
+    def rehearsing(self, faulty: AnsweringBench, faulty_id: str, instead: Callable[[Answer], Answer]) -> Any:
         """`tasks.rehearsal` with the fault in one of the releases."""
 
         def alone(question: str, manifest: ReleaseManifest) -> Answer:
-            bench = faulty if manifest.id == faulty_id else self.bench.answering
-            return answer_one(question, manifest, replace(bench, completions=None))
+            if manifest.id != faulty_id:
+                return answer_one(question, manifest, replace(self.bench.answering, completions=None))
+            return instead(answer_one(question, manifest, replace(faulty, completions=None)))
 
         return partial(rehearse, RehearsalBench(alone, time.perf_counter))
 
@@ -157,10 +165,14 @@ def truncated(text: str) -> str:
     return text[: len(text) // 2]
 
 
-def never_abstaining(abstention: str) -> Reword:
-    return lambda text: (
-        "It is the one in the first passage. [1]" if text.strip().rstrip(".") == abstention[:-1] else text
-    )
+def never_abstaining(said: Answer) -> Answer:
+    """Whoever declined, the model, the confidence or the missing support: something is said, and cited."""
+    if not said.abstained or not said.contexts:
+        return said
+    first = said.contexts[0]
+    quote = Citation(first.marker, first.document, first.chunk, first.text.split(".")[0], first.score)
+    text = f"It is the one in the first passage. [{first.marker}]"
+    return replace(said, text=text, abstained=False, abstained_because=None, citations=(quote,))
 
 
 # ── faults in the index, the files and the record ────────────────────────────────────────────────────────────────────
@@ -180,11 +192,15 @@ class StaleIndex:
 
 
 class WrongDocumentIndex(StaleIndex):
-    """VectorIndex that finds for each question what the next one asked for."""
+    """VectorIndex that finds for each question what the one before it asked for."""
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(real)
+        self._before: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     def search(self, *given: Any, **more: Any) -> Any:
-        found = list(self._real.search(*given, **more))
-        return found[1:] + found[:1]
+        asked, self._before = self._before or (given, more), (given, more)
+        return self._real.search(*asked[0], **asked[1])
 
 
 def nan_adapter(world: World) -> ReleaseManifest:
@@ -239,7 +255,7 @@ FAULTS = {
     "truncated answer": Seeded(("no-harm-correct", "floor-correct"), says(truncated)),
     "never abstains": Seeded(
         ("no-harm-abstains", "slice-unanswerable"),
-        lambda world: says(never_abstaining(world.candidate.prompt.abstention))(world),
+        lambda world: world.judged_by(world.bench.answering, world.candidate.id, never_abstaining),
     ),
     "always abstains": Seeded(
         ("no-harm-answers", "floor-correct"), lambda world: says(lambda _: world.candidate.prompt.abstention)(world)
