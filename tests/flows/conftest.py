@@ -14,7 +14,7 @@ from tiny_llama import tiny_llama
 PAGES = {
     "pump.md": "# Bilge pump\n\n## Flow\n\nThe bilge pump moves 90 litres of water per minute.\n",
     "saw.md": "# Band saw\n\n## Blade\n\nThe blade of the band saw is 27 millimetres wide.\n",
-    "mast.html": "<h1>Light mast</h1><h2>Height</h2><p>The light mast stands 9 metres tall.</p>",
+    "mast.md": "# Light mast\n\n## Height\n\nThe light mast stands 9 metres tall.\n",
 }
 
 

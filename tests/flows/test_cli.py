@@ -35,7 +35,7 @@ def test_ingest_then_ask_works_right_away_and_says_it_is_unproven(run: Run, docs
     answer = read(run("ask", "How tall is the light mast?", "--json"))
     assert {"answer", "release", "snapshot", "citations", "contexts", "pattern", "abstained"} <= answer.keys()
     assert (answer["release"], answer["unproven"], answer["pattern"]) == (ingested["release"], True, "rag")
-    assert "mast.html" in {context["document"] for context in answer["contexts"]}
+    assert "mast.md" in {context["document"] for context in answer["contexts"]}
 
 
 def test_search_finds_the_page_that_says_it(run: Run, docs: Path) -> None:
@@ -50,9 +50,9 @@ def test_search_can_be_narrowed_to_documents_and_headings(run: Run, docs: Path) 
     run("ingest", docs)
     search = ("search", "width of the band saw blade", "-k", 5, "--json")
     everything = {context["document"] for context in read(run(*search))["contexts"]}
-    assert {"mast.html", "saw.md"} <= everything
+    assert {"mast.md", "saw.md"} <= everything
     found = read(run(*search, "--document", "mast.*", "--document", "nothing.md"))["contexts"]
-    assert {context["document"] for context in found} == {"mast.html"}
+    assert {context["document"] for context in found} == {"mast.md"}
     assert read(run(*search, "--heading", "No such heading"))["contexts"] == []
 
 
@@ -119,7 +119,7 @@ def test_a_directory_of_all_sorts_is_ingested_and_what_is_unreadable_costs_only_
 
 def test_labels_are_imported_with_every_bad_line_named(run: Run, docs: Path, tmp_path: Path) -> None:
     file = tmp_path / "labels.jsonl"
-    good = {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.html"]}
+    good = {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.md"]}
     file.write_text("\n".join([json.dumps(good), "{not json", json.dumps({"question": "Only?"})]))
     report = read(run("labels", "import", file, "--json"))
     assert (report["accepted"], report["pending"], report["duplicates"]) == (1, 0, 0)
@@ -140,7 +140,7 @@ def test_a_held_or_rejected_release_has_its_own_exit_status(run: Run, docs: Path
     label = {
         "question": "How tall is the light mast?",
         "answer": "It stands 9 metres tall.",
-        "documents": ["mast.html"],
+        "documents": ["mast.md"],
     }
     file.write_text(json.dumps(label | {"split": "golden"}))
     run("labels", "import", file)
@@ -161,7 +161,7 @@ def judge_one_label(run: Run, docs: Path, tmp_path: Path) -> str:
     run("ingest", docs)
     file = tmp_path / "labels.jsonl"
     answer = "It stands 9 metres tall."
-    label = {"question": "How tall is the light mast?", "answer": answer, "documents": ["mast.html"]}
+    label = {"question": "How tall is the light mast?", "answer": answer, "documents": ["mast.md"]}
     file.write_text(json.dumps(label | {"split": "golden"}))
     run("labels", "import", file)
     return str(read(run("status", "--json"))["release"])

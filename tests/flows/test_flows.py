@@ -29,7 +29,7 @@ def write_labels(folder: Path, rows: list[dict[str, object]]) -> Path:
 
 ROWS = [
     {"question": "How much water does the bilge pump move?", "answer": "It moves 90 litres.", "documents": ["pump.md"]},
-    {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.html"]},
+    {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.md"]},
 ]
 
 

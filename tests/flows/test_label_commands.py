@@ -32,7 +32,7 @@ def lines(*rows: dict[str, object]) -> str:
     return "\n".join(json.dumps(row) for row in rows)
 
 
-MAST = {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.html"]}
+MAST = {"question": "How tall is the light mast?", "answer": "It stands 9 metres tall.", "documents": ["mast.md"]}
 PUMP = {"question": "How much water does the bilge pump move?", "answer": "90 litres.", "documents": ["pump.md"]}
 
 

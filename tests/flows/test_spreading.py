@@ -82,9 +82,14 @@ async def _run(docs: Path) -> tuple[IngestReport, dict[str, int]]:
 
     report, run = await one()
     assert run is not None
+    of_it = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
     async with get_client() as client:
-        runs = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)])))
+        for _ in range(100):  # states of task runs arrive as events, a little later
+            runs = await client.read_task_runs(flow_run_filter=of_it)
+            if all(one.state is not None and one.state.is_final() for one in runs):
+                break
+            await asyncio.sleep(0.2)
     return report, {
-        "portion": sum(run.name.startswith("parse ") for run in runs),
-        "failed": sum(run.state_name != "Completed" for run in runs),
+        "portion": sum(one.name.startswith("parse ") for one in runs),
+        "failed": sum(one.state_name != "Completed" for one in runs),
     }

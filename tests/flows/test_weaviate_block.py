@@ -27,7 +27,7 @@ async def test_documents_go_to_the_server_and_are_found_there(bench: Workbench, 
     assert not (home / "index.sqlite").exists()
     at = reference(newest_snapshot(bench.candidates))
     [[hit]] = retrieve(bench.retrieval, at, ["How tall is the light mast?"], RetrievalSettings(k=1))
-    assert hit.chunk.document == "mast.html"
+    assert hit.chunk.document == "mast.md"
     proposed = propose(bench.candidates)
     assert proposed is not None
     assert proposed.snapshot == at

@@ -69,7 +69,7 @@ def _sqlite(file: str | None, url: str, busy_seconds: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        if connection.get_execution_options().get("sqlite_durable"):
+        if connection.get_execution_options().get("ratchet_durable"):
             connection.exec_driver_sql("PRAGMA synchronous=FULL")
         connection.exec_driver_sql("BEGIN DEFERRED" if _reads(connection) else "BEGIN IMMEDIATE")
 
@@ -92,6 +92,8 @@ def _postgresql(url: URL, busy_seconds: float) -> Engine:
         else:
             waiting = f"{int(busy_seconds * 1000)}ms"
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{waiting}'")
+            if connection.get_execution_options().get("ratchet_durable"):
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
 
     return engine
@@ -117,9 +119,9 @@ def _reads(connection: Any) -> bool:
 def durable(engine: Engine) -> Engine:
     """The same engine, whose commits are on the disk when they return, so that a power cut does not undo them.
 
-    SQLite's WAL waits for that only when it is told to, some milliseconds each time; servers do it anyway.
+    SQLite's WAL waits for that only when it is told to, some milliseconds each time; PostgreSQL unless it is told not to.
     """
-    return engine.execution_options(sqlite_durable=True)
+    return engine.execution_options(ratchet_durable=True)
 
 
 def now() -> str:
