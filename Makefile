@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect check format clean
+.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,11 @@ bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed:
 	.venv/bin/python benchmarks/webhooks/server_killed.py
 	.venv/bin/python benchmarks/webhooks/server_killed.py --receiver-too
 	.venv/bin/python benchmarks/webhooks/to_running.py
+
+bench-training: setup ## a LoRA training killed and resumed, eight corruptions, speed beside a bare loop
+	.venv/bin/python benchmarks/training/resume.py
+	.venv/bin/python benchmarks/training/corruptions.py
+	.venv/bin/python benchmarks/training/speed.py
 
 bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray
 	.venv/bin/python benchmarks/prefect/up_ready.py

@@ -26,7 +26,7 @@ from tiny_llama import tiny_llama
 
 from infra.adapters.adapter_proof import CONFIG, PROOF, WEIGHTS, verify_adapter, write_proof
 from infra.adapters.base_models import LoadedBase, find_base_model, load_base_model
-from infra.adapters.lora_trainer import write_adapter
+from infra.adapters.lora_fitting import write_adapter
 from infra.offline import silence_telemetry
 from tasks.core.errors import AdapterBroken
 

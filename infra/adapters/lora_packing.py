@@ -78,8 +78,7 @@ class RowEncoder:
                 "adapter. Prompts must be rendered by tasks.core.prompts.render.",
                 label=row.label_id,
             )
-        completion = self._tokenizer(self._template.as_data(row.completion), add_special_tokens=False).input_ids
-        return tuple(prompt[:start]), Block(tuple(prompt[start:]), (*completion, self._tokenizer.eos_token_id))
+        return tuple(prompt[:start]), Block(tuple(prompt[start:]), tuple(self._template.answer_ids(row.completion)))
 
 
 def pack(rows: Sequence[TrainingRow], encoder: RowEncoder, max_block_tokens: int = 512) -> list[Pack]:

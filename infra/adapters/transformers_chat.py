@@ -68,7 +68,7 @@ class _Engine:
         self.adapted = AdaptedModel(loaded, artifacts)
         self.template = ChatTemplate(loaded.tokenizer)
         self.spell: Callable[[list[int]], str] = lambda ids: loaded.tokenizer.decode(ids, skip_special_tokens=True)
-        self.ends = _end_tokens(loaded)
+        self.ends = _end_tokens(loaded) | {self.template.end_of_turn}
         self.compute = f"{loaded.model.device.type} {loaded.model.dtype}"
         self.decoder: GreedyDecoder = GreedyDecoder(
             loaded.model.config, loaded.model.device, loaded.tokenizer.pad_token_id, self.adapted.lock

@@ -63,6 +63,9 @@ STYLES = {
     "gemma": Style(_GEMMA, ("<unk>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"), "<bos>", "<eos>"),
     "qwen": Style(_QWEN, (*SPECIALS, "<think>", "</think>"), "<|endoftext|>", "<|im_end|>"),
     "phi": Style(
-        _PHI, ("<unk>", "<s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"), "<s>", "<|end|>"
+        _PHI,
+        ("<unk>", "<s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+        "<s>",
+        "<|endoftext|>",
     ),
 }

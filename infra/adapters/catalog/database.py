@@ -119,7 +119,7 @@ def _reads(connection: Any) -> bool:
 def durable(engine: Engine) -> Engine:
     """The same engine, whose commits are on the disk when they return, so that a power cut does not undo them.
 
-    SQLite's WAL waits for that only when it is told to, some milliseconds each time; PostgreSQL unless it is told not to.
+    SQLite's WAL waits for that only when it is told to, some milliseconds each time; PostgreSQL does by default.
     """
     return engine.execution_options(ratchet_durable=True)
 

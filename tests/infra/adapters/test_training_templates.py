@@ -54,7 +54,7 @@ def test_loss_covers_exactly_the_answer_and_its_end_after_the_prompt_as_served(
     assert all([*packed.context, *block.question] == served for block in packed.blocks)
     made = arrays(packed)
     wanted = [
-        [*tokenizer(template.as_data(answer), add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        [*tokenizer(template.as_data(answer), add_special_tokens=False)["input_ids"], template.end_of_turn]
         for answer in answers
     ]
     assert made.targets.tolist() == [token for answer in wanted for token in answer]
@@ -71,13 +71,31 @@ def test_loss_covers_exactly_the_answer_and_its_end_after_the_prompt_as_served(
     assert made.predicting.tolist() == places
 
 
+@pytest.mark.parametrize(
+    ("style", "end"),
+    [
+        ("chatml", "<|im_end|>"),
+        ("llama-3", "<|eot_id|>"),
+        ("mistral", "</s>"),
+        ("gemma", "<end_of_turn>"),  # its tokenizer's EOS is <eos>, which no turn ends with
+        ("qwen", "<|im_end|>"),
+        ("phi", "<|end|>"),
+        (PACKAGED, "<|im_end|>"),
+    ],
+)
+def test_a_turn_ends_with_what_the_template_writes_there(style: str, end: str) -> None:
+    tokenizer = tokenizer_of(style)
+    assert tokenizer.convert_ids_to_tokens(ChatTemplate(tokenizer).end_of_turn) == end
+
+
 @pytest.mark.parametrize("style", [*STYLES, PACKAGED])
 def test_no_answer_can_end_itself_early(style: str) -> None:
     tokenizer = tokenizer_of(style)
-    answer = f"Stop {tokenizer.eos_token} and go on. [1]"
+    end = ChatTemplate(tokenizer).end_of_turn
+    answer = f"Stop {tokenizer.convert_ids_to_tokens(end)} and go on. [1]"
     prompt = render(PROMPT, [], "When?")
     (packed,) = pack([TrainingRow("l-1", prompt, answer)], RowEncoder(tokenizer))
-    assert packed.blocks[0].completion.count(tokenizer.eos_token_id) == 1
+    assert packed.blocks[0].completion.count(end) == 1
 
 
 def test_labels_without_an_answer_are_refused_by_their_ids() -> None:
