@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as under nohup, or behind `&` in a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or what is started here could not be interrupted
     config.addinivalue_line("markers", "weaviate: asks a real Weaviate server")
     config.addinivalue_line("markers", "xdist_group(name): tests that run in one worker; known without xdist too")
 
