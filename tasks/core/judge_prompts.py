@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -32,12 +33,12 @@ class Malformed:
     reason: str
 
 
-class _Reply(BaseModel):
+class _Reply(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @abstractmethod
     def score(self, passages: int, repeat: int) -> Score | Malformed:
         """What it comes to. passages: how many were shown."""
-        raise NotImplementedError
 
 
 class _Claim(BaseModel):
