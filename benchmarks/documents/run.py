@@ -217,7 +217,7 @@ def _report(
 ) -> dict[str, Any]:
     finished = {name: chains for name, chains in timed.items() if name not in failures}
     return {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "options": {name: value for name, value in asdict(options).items() if not isinstance(value, Path)},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "date": time.strftime("%Y-%m-%d"),
         "edited": len(master.edited),
