@@ -38,7 +38,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "documents"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from environments import packages_of
-from ways_to_train import train
 
 from flows.demo.handbook_folder import LABELS, SHIPPED
 from flows.demo.run import use_a_private_prefect
@@ -122,6 +121,8 @@ def main() -> int:
     asked = parser.parse_args()
     silence_telemetry()
     sys.path.append(str(packages_of(PINS)))
+    from ways_to_train import train  # not before: transformers reads at its import how much it may say
+
     base = find_base_model(asked.model, asked.home)
     rounds: list[dict[str, dict[str, float]]] = []
     ways = asked.ways.split(",")
