@@ -56,10 +56,12 @@ def _require_possible(chosen: LoraSettings) -> None:
     import torch
     from transformers.integrations import get_available_reporting_integrations
 
-    if chosen.quantized != "none" and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+    wanted = {"a CUDA GPU": torch.cuda.is_available(), "the package bitsandbytes": find_spec("bitsandbytes")}
+    missing = " and ".join(name for name, there in wanted.items() if not there)
+    if chosen.quantized != "none" and missing:
         raise BadSetting(
-            "RATCHET_LORA__QUANTIZED=nf4 wants a CUDA GPU and the package bitsandbytes, and one of them is not here. "
-            "Unset it: without it the base stays in its own precision."
+            f"RATCHET_LORA__QUANTIZED={chosen.quantized} wants {' and '.join(wanted)}; not here: {missing}. Unset it: "
+            "without it the base stays in its own precision."
         )
     if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
         raise BadSetting(
