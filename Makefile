@@ -55,6 +55,7 @@ bench-training: setup ## a LoRA training killed and resumed, eight corruptions, 
 	.venv/bin/python benchmarks/training/corruptions.py
 	.venv/bin/python benchmarks/training/speed.py
 	.venv/bin/python benchmarks/training/against_trl.py
+	.venv/bin/python benchmarks/training/memory.py
 
 bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray
 	.venv/bin/python benchmarks/prefect/up_ready.py

@@ -13,7 +13,7 @@ processor seconds, all threads together, stays the same when others are using th
     tokens/s   positions computed a second, padding apart. Rows that share passages share their reading when packed, so
                a packing trainer computes fewer: compare it between trainers that read the same packs only
     padding    computed positions that hold no token, of all
-    steps      of the optimizer; supervised: tokens that carry loss (TRL's rows end with the line break after the turn too)
+    supervised tokens that carry loss; TRL's rows end with the line break after the turn too
 
     ratchet        `LoraTrainer`: contexts without gradient, adapter after them; packs
     bare packed    forward, backward, clip, step on the same packs and nothing else
