@@ -14,9 +14,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import httpx
 
 from infra.deploy.interrupted_runs import begin_again
 from infra.deploy.processes import LIGHT_POOL, TRAINING_POOL, Ports, Process, processes
@@ -27,7 +29,9 @@ from tasks.core.errors import RatchetError, UsageError
 
 POOLS = (LIGHT_POOL, TRAINING_POOL)
 WORKERS = ("worker", "trainer")
+POOL_OF = dict(zip(WORKERS, POOLS, strict=True))
 READY_SECONDS = 120.0
+MARGIN = timedelta(seconds=2)  # between the end of a worker and what its runs said of it
 COLOURS = {"prefect": "blue", "service": "green", "hooks": "magenta", "worker": "cyan", "trainer": "yellow"}
 
 
@@ -48,7 +52,7 @@ def bring_up(ports: Ports) -> None:
             try:
                 _start(supervisor, wanted, api, stop, own_server=not named)
                 _welcome(ports, api)
-                _keep(supervisor, wanted, stop)
+                _keep(supervisor, api, stop, own_server=not named)
             finally:
                 _end(supervisor, wanted, api, own_server=not named)
 
@@ -163,10 +167,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _keep(supervisor: Supervisor, wanted: Sequence[Process], stop: threading.Event) -> None:
+def _keep(supervisor: Supervisor, api: str, stop: threading.Event, *, own_server: bool) -> None:
+    looked = datetime.now(UTC)
     while not stop.wait(1):
+        before, looked = looked, datetime.now(UTC)
         for name, code in supervisor.ended().items():
             _say(name, f"ended with exit code {code}; it is started again")
+            if own_server and name in WORKERS:  # its runs ended with it, and before the next one nobody else has any
+                with suppress(httpx.HTTPError):  # a server that is away: then tend-runs does it
+                    _told(begin_again(api, [POOL_OF[name]], crashed_since=before - MARGIN))
             if not supervisor.restart(name):
                 raise RatchetError(f"{name} ends again and again. What it said is above; then run ratchet up again.")
 

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 MARK = "managed-by-ratchet"  # tag of everything that is changed and removed here; nothing without it is
 RUNS = "ratchet"  # tag of the deployments, so of their runs
+ONCE = "ratchet-once"  # tag of those whose interrupted runs are not begun again: done twice they would do more
 NOTIFY = "ratchet-notifications"  # name of the Prefect notification block, of any type, that is told
 ASSISTANTS = "ratchet.assistant."  # begins the resource id of every event about an assistant
 WANTED = "ratchet.run"  # label by which an event asks for a run; what was told by Ratchet itself has its run already
@@ -105,7 +106,7 @@ AUTOMATIONS = (
     Automation(
         key="zombie-runs",
         name="Ratchet: runs whose process died",
-        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds more",
+        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; then begun again",
         after=("prefect.flow-run.heartbeat",),
         expect=("prefect.flow-run.*",),
         match={"prefect.resource.id": "prefect.flow-run.*"},
