@@ -63,9 +63,14 @@ def chosen_ports(prefect: int, service: int | None, hooks: int | None) -> Ports:
     return Ports(prefect, hooks or settings.webhook_port, service or settings.service_port)
 
 
-def environment(home: Path, api: str) -> dict[str, str]:
-    """What the programs find: this process's environment, one home, one Prefect API, and no telemetry."""
-    own = {"RATCHET_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_API_URL": api}
+def environment(home: Path, api: str, ports: Ports) -> dict[str, str]:
+    """What the programs find: this process's environment, one home, one Prefect API, one service, and no telemetry."""
+    own = {
+        "RATCHET_HOME": str(home),
+        "RATCHET_SERVICE_PORT": str(ports.service),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": api,
+    }
     return {**QUIET, **os.environ, **own}
 
 
