@@ -47,7 +47,7 @@ def bring_up(ports: Ports) -> None:
         wanted = [one for one in processes(ports) if not (named and one.name == "prefect")]
         require_free(wanted)
         api = named or f"http://127.0.0.1:{ports.prefect}/api"
-        supervisor = Supervisor(_say, environment(home, api))
+        supervisor = Supervisor(_say, environment(home, api, ports))
         with _told_to_stop(stop):
             try:
                 _start(supervisor, wanted, api, stop, own_server=not named)
