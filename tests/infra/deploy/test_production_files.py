@@ -17,6 +17,7 @@ from infra.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "infra" / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+HOSTED = yaml.safe_load((DEPLOY / "compose.hosted.yaml").read_text())
 MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "ratchet.yaml").read_text()))
 DOCKERFILES = sorted((DEPLOY / "images").glob("*.Dockerfile"))
 TABLE = {one.name: one for one in processes(Ports(), host="0.0.0.0")}
@@ -51,7 +52,8 @@ def test_nothing_else_of_ours_runs_but_what_deploys() -> None:
 
 
 def test_images_are_pinned_and_nobody_is_root() -> None:
-    images = [one["image"] for one in COMPOSE["services"].values()] + [container(name)["image"] for name in WORKLOADS]
+    services = [*COMPOSE["services"].values(), *HOSTED["services"].values()]
+    images = [one["image"] for one in services if "image" in one] + [container(name)["image"] for name in WORKLOADS]
     assert all(re.fullmatch(r"[a-z0-9/-]+:(RELEASE\.)?\d[\w.-]*", image) for image in images), images
     for name, one in COMPOSE["services"].items():
         assert one["image"].startswith("ratchet-") or one.get("user", "root") != "root", name
@@ -64,7 +66,7 @@ def test_images_are_pinned_and_nobody_is_root() -> None:
 
 
 def test_files_hold_no_secret_and_every_one_that_is_asked_for_is_in_the_example() -> None:
-    text = (DEPLOY / "compose.yaml").read_text()
+    text = "".join((DEPLOY / name).read_text() for name in ("compose.yaml", "compose.hosted.yaml"))
     asked = set(re.findall(r"\$\{(\w+)", text))
     example = dict(
         line.split("=", 1) for line in (DEPLOY / ".env.example").read_text().splitlines() if re.match(r"\w+=", line)
@@ -72,14 +74,15 @@ def test_files_hold_no_secret_and_every_one_that_is_asked_for_is_in_the_example(
     assert asked == example.keys()
     assert not any(example.values())
     assert not [one for one in MANIFESTS if one["kind"] == "Secret"]
-    for service in COMPOSE["services"].values():
+    for service in [*COMPOSE["services"].values(), *HOSTED["services"].values()]:
         for name, value in (service.get("environment") or {}).items():
             if re.search("PASSWORD|SECRET|_KEY$|ALLOWED_KEYS", name):
                 assert re.fullmatch(r"\$\{\w+:\?set it in \.env\}", value), name
 
 
 def test_compose_names_settings_volumes_and_services_that_exist() -> None:
-    for name, service in COMPOSE["services"].items():
+    assert HOSTED["services"].keys() <= COMPOSE["services"].keys()
+    for name, service in [*COMPOSE["services"].items(), *HOSTED["services"].items()]:
         for setting in (one for one in service.get("environment") or {} if one.startswith("RATCHET_")):
             assert setting.removeprefix("RATCHET_").lower() in Settings.model_fields, setting
         for volume in service.get("volumes", ()):
