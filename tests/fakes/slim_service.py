@@ -104,10 +104,10 @@ def _asked(address: str, process: subprocess.Popen[bytes], log: Path) -> dict[st
     request = urllib.request.Request(
         f"{address}/v1/chat/completions", body, {"content-type": "application/json"}, method="POST"
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=120) as response:
                 return dict(json.load(response))
         except HTTPError as error:
             raise AssertionError(f"{error.code}: {error.read().decode()}\n{log.read_text()}") from error

@@ -85,3 +85,13 @@ def test_the_service_answers_on_these_packages_alone(
     assert said["choices"][0]["message"]["content"] == "The pump moves 90 litres of water per minute. [1]"
     assert said["ratchet"]["release"] == elsewhere.release
     assert [one["document"] for one in said["ratchet"]["citations"]] == ["pump.md"]
+
+
+def test_a_model_that_would_have_to_run_here_is_refused_with_a_way_out(
+    slim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(slim)]))
+    ask = "from infra.workbench import open_workbench as open; open('default').chat.base()"
+    environment = os.environ | {"RATCHET_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-S", "-c", ask], env=environment, capture_output=True, text=True)
+    assert "BadSetting: There is no PyTorch here, so smollm2-135m-instruct cannot answer" in done.stderr
