@@ -217,6 +217,10 @@ class Settings(BaseSettings):
         default=24, ge=0, description="Artifacts and training folders younger than this are never vacuumed"
     )
 
+    work_pools: Literal["process", "kubernetes"] = Field(
+        default="process", description="How `ratchet deploy` has runs done: by workers themselves, or each in a job"
+    )
+
     policy: Policy = Field(default_factory=Policy, description="What a release must prove")
     allow_unproven: bool = Field(default=True, description="Serve snapshots before a golden set exists, and say so")
     service_url: str | None = Field(

