@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from infra.adapters.folder_artifacts import HALF_MADE, remove_whole
 from tasks.vacuum import Leftover
-
-HALF_MADE = ".putting-"
 
 
 class LeftoverFolders:
@@ -32,9 +31,10 @@ class LeftoverFolders:
 
     def remove(self, leftover: Leftover) -> None:
         folder = self._folder(leftover)
-        if leftover.kind == "artifact" and folder.exists():  # whole or not there, also while it is being deleted
-            folder = folder.rename(folder.with_name(f"{HALF_MADE}removed-{folder.name}"))
-        shutil.rmtree(folder, ignore_errors=True)
+        if leftover.kind == "artifact":
+            remove_whole(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _candidates(self, artifacts: frozenset[str], trainings: frozenset[str]) -> Iterator[Leftover]:
         for folder in _folders(self._artifacts):
