@@ -78,7 +78,7 @@ class S3ArtifactPlace:
         self.client.delete_object(Bucket=BUCKET, Key=f"{PREFIX}/{name}")
 
     def versions(self) -> dict[str, object]:
-        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=PREFIX).get("Contents", ())
+        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=f"{PREFIX}/").get("Contents", ())
         names = (one["Key"] for one in found)
         return {
             name.removeprefix(f"{PREFIX}/"): self.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
