@@ -32,14 +32,14 @@ def show_hosted_jobs(bench: Workbench) -> Shown:
     rows = [(one.intent[:10], one.state, one.job or "", one.model or "", f"{one.cost_usd:,.2f}") for one in jobs]
     lines = [table(("intent", "state", "job", "model", "USD"), rows) if rows else "There are no hosted jobs."]
     lines += [alarm.sentence for alarm in due] + ([ahead] if ahead else [])
-    data = {"jobs": [_as_json(one) for one in jobs], "alarms": [_alarm(one) for one in due], "outlook": ahead}
+    data = {"jobs": [job_as_json(one) for one in jobs], "alarms": [_alarm(one) for one in due], "outlook": ahead}
     return Shown(data, "\n".join(lines))
 
 
 def show_hosted_cancel(bench: Workbench, intent: str) -> Shown:
     """Ends a job, at the vendor too."""
     job = hosted_aftercare.cancel(bench.hosted, _whole(bench, intent))
-    return Shown(_as_json(job), f"Job {job.job or job.intent} is {job.state}.")
+    return Shown(job_as_json(job), f"Job {job.job or job.intent} is {job.state}.")
 
 
 def show_deleted_files(bench: Workbench, intent: str) -> Shown:
@@ -75,7 +75,8 @@ def _whole(bench: Workbench, intent: str) -> str:
     return alike[0] if len(alike) == 1 else intent
 
 
-def _as_json(job: HostedJob) -> dict[str, object]:
+def job_as_json(job: HostedJob) -> dict[str, object]:
+    """A job as every `--json` that shows it tells it."""
     error = {"code": job.error.code, "message": job.error.message, "param": job.error.param} if job.error else None
     return {
         "intent": job.intent,
