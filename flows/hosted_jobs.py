@@ -13,12 +13,16 @@ from tasks.core.hosted_jobs import HostedJob
 from tasks.core.hosted_retirement import Alarm, alarms, outlook, proposal, retirement_of, vendor_of
 
 
-def retirements(bench: Workbench, today: date | None = None) -> list[Alarm]:
-    """An alarm per hosted model of this assistant that stops within 90 days, or has stopped. Asks no vendor."""
-    made = {model.ref.base for model in bench.trainings.models(bench.assistant) if model.ref.kind == "hosted"}
-    standing = bench.releases.standing(bench.assistant)
+def retirements(bench: Workbench, today: date | None = None, *, assistant: str | None = None) -> list[Alarm]:
+    """An alarm per hosted model of this assistant that stops within 90 days, or has stopped. Asks no vendor.
+
+    assistant: another one of the same catalog, whose models are at the vendor of these settings.
+    """
+    name = assistant or bench.assistant
+    made = {model.ref.base for model in bench.trainings.models(name) if model.ref.kind == "hosted"}
+    standing = bench.releases.standing(name)
     if standing.release is not None:
-        served = bench.releases.release(bench.assistant, standing.release).manifest.model
+        served = bench.releases.release(name, standing.release).manifest.model
         made |= {served.base} if served.kind == "hosted" else set()
     return alarms(made, vendor_of(bench.settings.hosted_base_url), today or datetime.now(UTC).date())
 
