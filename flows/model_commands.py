@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 
 def show_models(bench: Workbench) -> Shown:
-    """Every model: base, adapters, hosted; its state, the releases that use it, and where it comes from."""
+    """Every model: base, adapters, hosted; its state, the releases that use it, and where it comes from.
+
+    A vendor's job that has made none stands among them, with the job's state.
+    """
+    from flows.hosted_jobs import job_as_json
+
     entries, trained = _registry(bench), {model.id: model for model in bench.trainings.models(bench.assistant)}
     data = [_entry(entry, trained.get(entry.id)) for entry in entries]
+    jobs = bench.hosted_jobs.jobs(bench.assistant)
     rows = [
         (
             x["model"][:22],
@@ -28,8 +34,14 @@ def show_models(bench: Workbench) -> Shown:
         )
         for x in data
     ]
+    rows += [
+        (job.job or job.intent, "hosted job", job.state, "none", "", f"{job.tokens:,} tokens, {job.cost_usd:.2f} USD")
+        for job in jobs
+        if job.model not in trained
+    ]
     text = table(("model", "kind", "state", "releases", "trained", "on"), rows, widest=40)
-    return Shown({"models": data}, text if data else "No models yet. Start with `ratchet ingest PATH`.")
+    shown = {"models": data, "jobs": [job_as_json(job) for job in jobs]}
+    return Shown(shown, text if rows else "No models yet. Start with `ratchet ingest PATH`.")
 
 
 def show_export(bench: Workbench, file: Path, dataset: str | None, model: str | None) -> Shown:

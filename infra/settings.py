@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL of the catalog; default: a file in home"
     )
+    artifacts_uri: str | None = Field(
+        default=None,
+        pattern="^s3://.",
+        description="s3://bucket/prefix of adapters, evidence and training rows, for several machines; default: home",
+    )
     base_model: str = Field(
         default="smollm2-135m-instruct",
         description="The packaged SmolLM2, or any Hugging Face causal model by name or folder",

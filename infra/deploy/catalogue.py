@@ -193,4 +193,16 @@ NOTICES = (
             "Release {{ event.payload.release | default('unknown') }} of " + _ASSISTANT + ".",
         ),
     ),
+    Automation(
+        key="notify-retiring",
+        name="Ratchet: tell of hosted models that stop",
+        description="A hosted model that stops within 90, 30 or 7 days, or has stopped, is told once each.",
+        expect=("ratchet.model.retiring",),
+        match={"prefect.resource.id": f"{ASSISTANTS}*"},
+        action=Notify(
+            "A hosted model of " + _ASSISTANT + " stops",
+            "{{ event.payload.model | default('It') }} answers until {{ event.payload.stops | default('soon') }}. "
+            "`ratchet hosted save-answers` keeps what it says, and proposes what to train here.",
+        ),
+    ),
 )

@@ -158,6 +158,16 @@ def test_compose_names_settings_volumes_and_services_that_exist() -> None:
             assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 
 
+def test_artifacts_are_in_a_bucket_so_that_only_runs_share_a_folder() -> None:
+    services = {name: one for name, one in COMPOSE["services"].items() if name in TABLE and name != "prefect"}
+    uris = {one["environment"]["RATCHET_ARTIFACTS_URI"] for one in services.values()}
+    assert uris == {CONFIGS["ratchet-prefect"]["RATCHET_ARTIFACTS_URI"]} == {"s3://ratchet/artifacts"}
+    assert COMPOSE["services"]["bucket"]["command"][-1] == "store/ratchet"
+    sharing = {name for name, one in services.items() if any(v.startswith("home:") for v in one.get("volumes", ()))}
+    claiming = {name for name, one in WORKLOADS.items() if "persistentVolumeClaim" in str(one)}
+    assert {"service", "hooks", "deploy"}.isdisjoint(sharing | claiming)
+
+
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}")
 def test_manifests_keep_to_the_schema_of_kubernetes(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, "1.33", strict=True)
