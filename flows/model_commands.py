@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,18 @@ def show_models(bench: Workbench) -> Shown:
             ", ".join(x["releases"]) or "none",
             minute(x["created"]) if x["created"] else "",
             f"{x['lineage']['labels']} labels, snapshot {x['lineage']['snapshot']}" if x["lineage"] else "",
+            _forgot(x["lineage"]["metrics"]) if x["lineage"] else "",
         )
         for x in data
     ]
-    text = table(("model", "kind", "state", "releases", "trained", "on"), rows, widest=40)
+    text = table(("model", "kind", "state", "releases", "trained", "on", "forgot"), rows, widest=40)
     return Shown({"models": data}, text if data else "No models yet. Start with `ratchet ingest PATH`.")
+
+
+def _forgot(metrics: Mapping[str, float]) -> str:
+    """How much worse it is at general exchanges than its base; nothing where that was not measured."""
+    nats = metrics.get("forgetting_nats_per_token")
+    return "" if nats is None else f"{nats:+.3f} nats/token"
 
 
 def show_export(bench: Workbench, file: Path, dataset: str | None, model: str | None) -> Shown:

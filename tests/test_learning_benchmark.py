@@ -1,5 +1,7 @@
 """The arithmetic of `benchmarks/training/learning.py`: its model runs for minutes, its table does not."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.training.learning_table import MEASURES, Asked, Learnt, goals, row
@@ -13,7 +15,7 @@ def learnt(seed: int, *, tuned: float, answerable: int = 30, unanswerable: int =
     ]
     silent = {"wholly right": 1.0, "style": 1.0, "abstains when it should": 1.0}
     asked += [Asked(f"l-{n}", n, silent, silent) for n in range(answerable, answerable + unanswerable)]
-    return Learnt(seed, "lora-1", "r-1", "r-2", "sha256-a", "d", seconds, 2, tuple(asked))
+    return Learnt(seed, "lora-1", "r-1", "r-2", "sha256-a", "d", seconds, 2, 0.01, tuple(asked))
 
 
 def answers(value: float = 0.0) -> dict[str, float]:
@@ -44,12 +46,7 @@ def test_a_measure_counts_only_the_questions_that_define_it() -> None:
 
 def test_more_questions_on_one_page_make_the_interval_no_narrower() -> None:
     alone = learnt(0, tuned=0.5)
-    on_two_pages = Learnt(
-        **{
-            **{name: getattr(alone, name) for name in Learnt.__dataclass_fields__},
-            "questions": tuple(Asked(q.label, q.page % 2, q.base, q.tuned) for q in alone.questions),
-        }
-    )
+    on_two_pages = replace(alone, questions=tuple(replace(one, page=one.page % 2) for one in alone.questions))
     apart, together = row("wholly right", [alone]), row("wholly right", [on_two_pages])
     assert together.difference == apart.difference
     assert together.upper - together.lower > apart.upper - apart.lower
@@ -63,6 +60,11 @@ def test_each_missed_goal_is_named() -> None:
     assert "wholly right at least 55 %" in missed(learnt(0, tuned=0.2))
     assert "at most 200 s of training (2 cores)" in missed(learnt(0, tuned=0.9), learnt(1, tuned=0.9, seconds=201.0))
     assert missed(learnt(0, tuned=0.9), twice="sha256-b") == ["the same adapter when trained twice"]
+
+
+def test_forgetting_that_was_not_measured_reaches_no_goal() -> None:
+    unknown, bad = (replace(learnt(0, tuned=0.9), forgetting=nats) for nats in (None, 0.06))
+    assert missed(unknown) == missed(bad) == ["forgets at most 0.05 nats/token of general exchanges"]
 
 
 def test_the_table_shows_every_measure_that_the_goals_are_about() -> None:

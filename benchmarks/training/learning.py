@@ -94,6 +94,7 @@ async def learnt(work: Path, seed: int) -> Learnt:
             adapter=str(model.ref.adapter),
             dataset=str(model.lineage.dataset),
             seconds=model.lineage.metrics["seconds"],
+            forgetting=model.lineage.metrics.get("forgetting_nats_per_token"),
             cores=bench.settings.torch_threads or os.cpu_count() or 1,
             questions=tuple(compared(sheet(bench, base), sheet(bench, tuned))),
         )
@@ -166,7 +167,9 @@ def main() -> int:
             one = asyncio.run(learnt(work, seed))
             results.append(one)
             print(said(f"seed {seed}", [one]))
-            print(f"  {one.seconds:.0f} s of training on {one.cores} cores, adapter {one.adapter}\n", flush=True)
+            forgot = "not measured" if one.forgetting is None else f"{one.forgetting:+.3f} nats/token"
+            print(f"  {one.seconds:.0f} s of training on {one.cores} cores; forgetting: {forgot}")
+            print(f"  adapter {one.adapter}\n", flush=True)
         twice = asyncio.run(again(work, seeds[0])) if asked.twice else None
     print(said(f"{len(seeds)} seeds together", results))
     reached = goals(results, twice)

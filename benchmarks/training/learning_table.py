@@ -43,6 +43,7 @@ class Learnt:
     dataset: str
     seconds: float
     cores: int
+    forgetting: float | None  # nats per token of general exchanges, more than the base; None: not measured
     questions: tuple[Asked, ...]
 
 
@@ -111,6 +112,15 @@ def goals(results: Sequence[Learnt], twice: str | None) -> list[Goal]:
         Goal("abstains at most 10 % when it should not", f"{should_not:.1%}", should_not <= 0.10),
         Goal(f"at most 200 s of training ({results[0].cores} cores)", f"{slowest:.0f} s", slowest <= 200),
     ]
+    forgot = [one.forgetting for one in results if one.forgetting is not None]
+    whole = len(forgot) == len(results)
+    wanted.append(
+        Goal(
+            "forgets at most 0.05 nats/token of general exchanges",
+            f"{max(forgot):+.3f}" if whole else "not measured",
+            whole and max(forgot) <= 0.05,
+        )
+    )
     if twice is not None:
         wanted.append(Goal("the same adapter when trained twice", twice, twice == results[0].adapter))
     return wanted
