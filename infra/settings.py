@@ -167,6 +167,9 @@ class Settings(BaseSettings):
     replay_fraction: float | None = Field(
         default=None, ge=0, lt=1, description="Train on new labels and this share of older ones; none: on every label"
     )
+    closed_book_fraction: float = Field(
+        default=0, ge=0, lt=1, description="Share of training rows that ask without passages, for the pattern tuned"
+    )
     lora: LoraSettings = Field(default_factory=LoraSettings, description="How an adapter is trained here")
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"

@@ -262,6 +262,7 @@ class Workbench:
         from infra.adapters.lora_trainer import LoraTrainer
         from infra.adapters.training_process import ChildFitting
         from tasks.core.retraining import RetrainTiming
+        from tasks.core.training_rows import RowSettings
         from tasks.training import TrainingBench
 
         trainer = LoraTrainer(
@@ -283,6 +284,7 @@ class Workbench:
                 min_interval_hours=self.settings.retrain_min_interval_hours,
                 max_age_days=self.settings.retrain_max_age_days,
             ),
+            rows=RowSettings(closed_book_fraction=self.settings.closed_book_fraction),
             replay_fraction=self.settings.replay_fraction,
             artifacts=self.artifacts,
         )

@@ -157,7 +157,7 @@ def render_rows(
     """
     settings = replace(bench.rows, passages=retrieval.k)
     train = _rows(bench, labels.train, labels.golden_pages, snapshot, prompt, retrieval, settings)
-    once = replace(settings, contexts=1)
+    once = replace(settings, contexts=1, closed_book_fraction=0.0)  # nobody can know what was never said
     validation = _rows(bench, labels.validation, labels.golden_pages, snapshot, prompt, retrieval, once)
     return RenderedRows(train, validation, labels.label_ids, snapshot)
 
