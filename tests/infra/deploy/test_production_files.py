@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_every_process_starts_as_ratchet_up_starts_it(process: Process) -> None:
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert pod[probe]["httpGet"]["path"] == process.health
         assert pod["ports"][0]["containerPort"] == process.port
+
+
+@pytest.mark.parametrize(
+    "given",
+    [COMPOSE["services"]["prefect"]["environment"], CONFIGS["ratchet-prefect-server"]],
+    ids=["compose", "kubernetes"],
+)
+def test_what_the_server_keeps_its_events_with_is_installed(given: dict[str, str]) -> None:
+    broker, cache = (import_module(given[f"PREFECT_MESSAGING_{what}"]) for what in ("BROKER", "CACHE"))
+    assert broker.__name__ != "prefect.server.utilities.messaging.memory"  # dies with the server
+    assert callable(broker.Publisher)
+    assert callable(broker.Consumer)
+    assert callable(cache.Cache)
 
 
 def test_nothing_else_of_ours_runs_but_what_deploys() -> None:
