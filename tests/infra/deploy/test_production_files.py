@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from importlib.metadata import version as metadata_version
 from importlib.resources import files
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,19 @@ def test_runs_find_in_the_cluster_what_the_job_template_names() -> None:
     assert kustomization["namespace"] == default["namespace"]
     assert CONFIGS["ratchet-worker"]["PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES"] == default["namespace"]
     assert CONFIGS["ratchet-deploy"]["RATCHET_WORK_POOLS"] == "kubernetes"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [COMPOSE["services"]["prefect"]["environment"], CONFIGS["ratchet-prefect-server"]],
+    ids=["compose", "kubernetes"],
+)
+def test_what_the_server_keeps_its_events_with_is_installed(given: dict[str, str]) -> None:
+    broker, cache = (import_module(given[f"PREFECT_MESSAGING_{what}"]) for what in ("BROKER", "CACHE"))
+    assert broker.__name__ != "prefect.server.utilities.messaging.memory"  # dies with the server
+    assert callable(broker.Publisher)
+    assert callable(broker.Consumer)
+    assert callable(cache.Cache)
 
 
 def test_nothing_else_of_ours_runs_but_what_deploys() -> None:
