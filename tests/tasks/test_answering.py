@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 from chat_fakes import MemoryCompletions, OneModel, ReadingModel
@@ -40,6 +41,7 @@ def release(
     snapshot: int = 1,
     k: int = 2,
     min_confidence: float | None = None,
+    confidence: Literal["passage", "sentence"] = "passage",
     require_support: bool = True,
     limits: Limits | None = None,
 ) -> ReleaseManifest:
@@ -48,7 +50,7 @@ def release(
         snapshot=SnapshotRef(number=snapshot, manifest_hash="0" * 64, collection=collection_name("default", "words-1")),
         model=ModelRef(kind="base", base="reader-1", base_digest="sha256-0"),
         prompt=default_prompt(),
-        retrieval=RetrievalSettings(k=k, min_confidence=min_confidence),
+        retrieval=RetrievalSettings(k=k, min_confidence=min_confidence, confidence=confidence),
         pattern=pattern,
         require_support=require_support,
         limits=limits or Limits(),
@@ -125,11 +127,14 @@ def test_no_passages_is_an_abstention_without_asking_the_model(bench: AnsweringB
     assert prompts_asked(bench) == 0
 
 
-def test_low_confidence_is_an_abstention_without_asking_the_model(bench: AnsweringBench) -> None:
-    sure = answer_one(PRESSURE, release(), bench).confidence
-    assert not answer_one(PRESSURE, release(min_confidence=sure), bench).abstained
+@pytest.mark.parametrize("by", get_args(RetrievalSettings.model_fields["confidence"].annotation))
+def test_low_confidence_is_an_abstention_without_asking_the_model(
+    bench: AnsweringBench, by: Literal["passage", "sentence"]
+) -> None:
+    sure = answer_one(PRESSURE, release(confidence=by), bench).confidence
+    assert not answer_one(PRESSURE, release(confidence=by, min_confidence=sure), bench).abstained
     asked = prompts_asked(bench)
-    said = answer_one(PRESSURE, release(min_confidence=sure + 0.01), bench)
+    said = answer_one(PRESSURE, release(confidence=by, min_confidence=sure + 0.01), bench)
     assert (said.text, said.abstained_because) == (ABSTENTION, "confidence")
     assert prompts_asked(bench) == asked
 
