@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from tasks.core.ports import ChatModel, ChatModels, Completion, Message, Progres
 from tasks.core.prompts import INVOCATION, render
 from tasks.core.releases import ReleaseManifest, canonical_json
 from tasks.core.replies import Reply, settle, whole_sentences
+from tasks.remembered_questions import RememberedQuestions
 from tasks.retrieval import RetrievalBench, retrieve
 
 PORTION = 32  # prompts asked, and then cached, together
@@ -125,8 +126,10 @@ def _retrieve(questions: Sequence[str], manifest: ReleaseManifest, bench: Answer
     """What there is at the release's snapshot; nothing for a model that answers from what it learned."""
     if manifest.pattern == "tuned":
         return [_Found(question, [], 0.0) for question in questions]
-    found = retrieve(bench.retrieval.of(manifest.assistant), manifest.snapshot, questions, manifest.retrieval)
-    sure = confidences(bench.retrieval.embedder, questions, found, manifest.retrieval)
+    retrieval = bench.retrieval.of(manifest.assistant)
+    retrieval = replace(retrieval, embedder=RememberedQuestions(retrieval.embedder))
+    found = retrieve(retrieval, manifest.snapshot, questions, manifest.retrieval)
+    sure = confidences(retrieval.embedder, questions, found, manifest.retrieval)
     return [_Found(*one) for one in zip(questions, found, sure, strict=True)]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from tasks.core.confidence import Telling, passage_confidence, sentence_confidence, telling_sentences
 from tasks.core.documents import Hit
 from tasks.core.ports import Embedder
@@ -34,8 +32,8 @@ def _similarities(embedder: Embedder, questions: Sequence[str], told: Sequence[S
     texts = list(dict.fromkeys(one.text for sentences in told for one in sentences))
     if not texts:
         return [[] for _ in told]
-    vectors = dict(zip(texts, embedder.embed(texts).astype(np.float64), strict=True))
-    asked = embedder.embed_queries(questions).astype(np.float64)
+    vectors = dict(zip(texts, embedder.embed(texts).astype("f8"), strict=True))
+    asked = embedder.embed_queries(questions).astype("f8")
     return [
         [round(float(vectors[one.text] @ question), DECIMALS) for one in sentences]
         for question, sentences in zip(asked, told, strict=True)

@@ -14,8 +14,9 @@ from tasks.core.retrieval import words
 from tasks.core.text_units import header_row
 
 READ = 4
-"""Sentences compared with a question: those that hold most of its words. All of them told no more, and each costs an
-embedding while somebody waits."""
+NEARLY = 0.75
+"""Sentences compared with a question: at most `READ`, those that hold most of its words or nearly as many as the best.
+All of a passage's sentences told no more, and each costs an embedding while somebody waits."""
 
 _WORDS_OF_NO_TOPIC = (
     "a an the this that these those of to in on at by for from with without into over under and or not is are was were "
@@ -35,9 +36,10 @@ class Telling:
 
 
 def telling_sentences(question: str, hits: Sequence[Hit]) -> tuple[Telling, ...]:
-    """The `READ` sentences of the passages, neighbours included, that hold most of the question's content words.
+    """The few sentences of the passages, neighbours included, that hold most of the question's content words.
 
-    Most first; among equals as they were found. A row of a table is read below the names of its columns.
+    At most `READ`, each with at least `NEARLY` times the words of the first; among equals as they were found. A row of
+    a table is read below the names of its columns.
     """
     asked = _stems(question)
     chunks = [chunk for hit in hits for chunk in (hit.chunk, *hit.before, *hit.after)]
@@ -46,7 +48,9 @@ def telling_sentences(question: str, hits: Sequence[Hit]) -> tuple[Telling, ...]
         for chunk in chunks
         for text in _sentences(chunk)
     )
-    return tuple(sorted(found, key=lambda one: -one.covered)[:READ])
+    most = max((one.covered for one in found), default=0.0)
+    near = sorted((one for one in found if one.covered >= NEARLY * most), key=lambda one: -one.covered)
+    return tuple(near[:READ]) if most else ()
 
 
 def sentence_confidence(told: Sequence[Telling], similarities: Sequence[float]) -> float:

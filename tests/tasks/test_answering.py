@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import pytest
 from chat_fakes import MemoryCompletions, OneModel, ReadingModel
+from document_fakes import WordEmbedder
 from retrieval_fakes import published
 
 import tasks.answering
@@ -137,6 +138,14 @@ def test_low_confidence_is_an_abstention_without_asking_the_model(
     said = answer_one(PRESSURE, release(confidence=by, min_confidence=sure + 0.01), bench)
     assert (said.text, said.abstained_because) == (ABSTENTION, "confidence")
     assert prompts_asked(bench) == asked
+
+
+def test_confidence_by_sentence_embeds_the_question_once_and_the_few_sentences(bench: AnsweringBench) -> None:
+    embedder = bench.retrieval.embedder
+    assert isinstance(embedder, WordEmbedder)
+    embedder.embedded.clear()
+    answer_one(PRESSURE, release(confidence="sentence"), bench)
+    assert embedder.embedded == [PRESSURE, "The Halden 300 runs at up to 42 bar."]
 
 
 def test_a_number_the_cited_passage_does_not_hold_is_withdrawn_and_kept_as_raw(bench: AnsweringBench) -> None:
