@@ -37,7 +37,15 @@ def show_models(bench: Workbench) -> Shown:
         for x in data
     ]
     rows += [
-        (job.job or job.intent, "hosted job", job.state, "none", "", f"{job.tokens:,} tokens, {job.cost_usd:.2f} USD", "")
+        (
+            job.job or job.intent,
+            "hosted job",
+            job.state,
+            "none",
+            "",
+            f"{job.tokens:,} tokens, {job.cost_usd:.2f} USD",
+            "",
+        )
         for job in jobs
         if job.model not in trained
     ]

@@ -6,9 +6,9 @@ import json
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from importlib.metadata import version as metadata_version
 from importlib.resources import files
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
