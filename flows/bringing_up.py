@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -141,10 +142,16 @@ def _start(
         _wait(f"http://127.0.0.1:{one.port}{one.health}", one.name, supervisor, stop)
 
 
+def directly() -> str:
+    """The command that starts a run in this interpreter's environment, with no other one before it."""
+    return shlex.join((sys.executable, "-m", "prefect.engine"))
+
+
 def _deploy(environ: Mapping[str, str]) -> None:
     """Pools, deployments, automations: brought in line before a worker asks for them."""
+    run_command = {"RATCHET_RUN_COMMAND": directly()}
     done = subprocess.run(
-        resolved(("ratchet", "deploy")), env=dict(environ), capture_output=True, text=True, check=False
+        resolved(("ratchet", "deploy")), env={**run_command, **environ}, capture_output=True, text=True, check=False
     )
     for line in done.stdout.splitlines():
         _say("deploy", line)

@@ -228,6 +228,11 @@ class Settings(BaseSettings):
     work_pools: Literal["process", "kubernetes"] = Field(
         default="process", description="How `ratchet deploy` has runs done: by workers themselves, or each in a job"
     )
+    run_command: str | None = Field(
+        default=None,
+        description="What a worker starts for a run, such as `python -m prefect.engine` with a `python` on its path; "
+        "default: Prefect's way, which starts another interpreter first to look for a workspace",
+    )
 
     policy: Policy = Field(default_factory=Policy, description="What a release must prove")
     allow_unproven: bool = Field(default=True, description="Serve snapshots before a golden set exists, and say so")

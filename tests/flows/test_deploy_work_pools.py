@@ -1,4 +1,4 @@
-"""`ratchet deploy` with RATCHET_WORK_POOLS=kubernetes, on a real Prefect server."""
+"""The work pools of `ratchet deploy`, by RATCHET_WORK_POOLS and RATCHET_RUN_COMMAND, on a real Prefect server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -43,13 +43,37 @@ async def client() -> AsyncIterator[PrefectClient]:
         yield client
 
 
-async def pools(client: PrefectClient, kind: PoolType) -> Changes:
+async def pools(client: PrefectClient, kind: PoolType, run_command: str | None = None) -> Changes:
     """The part of the reconciler that is about pools."""
-    shelf = WorkPools(client, kind)
+    shelf = WorkPools(client, kind, run_command)
     changes = plan(await shelf.wanted(), await shelf.found())
     for change in changes.changes:
         await shelf.make(change)
     return changes
+
+
+async def command(client: PrefectClient) -> object:
+    template = (await client.read_work_pool("ratchet")).base_job_template
+    return template["variables"]["properties"]["command"]["default"]
+
+
+async def test_runs_start_by_the_command_that_is_set_and_the_rest_of_the_template_is_peoples(
+    client: PrefectClient,
+) -> None:
+    assert len(rows(await pools(client, "process"))) == 2
+    assert await command(client) is None
+    template = (await client.read_work_pool("ratchet")).base_job_template
+    template["variables"]["properties"]["working_dir"]["default"] = "/srv"
+    await client.update_work_pool("ratchet", WorkPoolUpdate(base_job_template=template))
+
+    changes = await pools(client, "process", "python -m prefect.engine")
+    assert rows(changes) == [("update", "work pool", name) for name in NAMES]
+    assert await command(client) == "python -m prefect.engine"
+    template = (await client.read_work_pool("ratchet")).base_job_template
+    assert template["variables"]["properties"]["working_dir"]["default"] == "/srv"
+    assert not rows(await pools(client, "process", "python -m prefect.engine"))
+    assert not rows(await pools(client, "process"))
+    assert await command(client) == "python -m prefect.engine"
 
 
 async def test_pools_of_jobs_are_made_once(client: PrefectClient) -> None:
