@@ -139,7 +139,7 @@ class ArtifactBucket:
 
     def _pieces(self, key: str) -> Iterator[bytes]:
         body = self._client.get_object(Bucket=self._bucket, Key=self._below + key)["Body"]
-        with closing(body):  # not `with body`: that is the raw stream, which takes what broke off for the whole
+        with closing(body):
             yield from body.iter_chunks(PIECE_BYTES)
 
     def _differs(self, key: str, what_to_do: str) -> IntegrityFailure:

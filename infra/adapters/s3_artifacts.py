@@ -38,8 +38,8 @@ class S3Artifacts:
             return self._local.path(digest)
         except (NotFound, IntegrityFailure, FileNotFoundError):  # the last: dropped by another process meanwhile
             checked(digest)
-        self._local.drop_damaged(digest)
-        self._fetch(digest)
+        if self._local.drop_damaged(digest):
+            self._fetch(digest)
         return self._local.path(digest)
 
     def exists(self, digest: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import http.server
 import json
@@ -10,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from source_places import S3Server, in_threads, s3_server
 from infra.adapters import artifact_bucket
 from infra.adapters.artifact_bucket import ArtifactBucket
 from infra.adapters.artifact_files import LIST, digest_of, list_text, listed
-from infra.adapters.folder_artifacts import FolderArtifacts
+from infra.adapters.folder_artifacts import LOCK, FolderArtifacts
 from infra.adapters.s3_artifacts import S3Artifacts
 from tasks.core.errors import (
     BadSetting,
@@ -192,7 +194,23 @@ def test_a_damaged_copy_is_fetched_again(
     store = place.open_at(tmp_path / "home")
     harm(store.path(digest) / name)
     assert listed(store.path(digest)) == listed(folder)
-    assert [path.name for path in (tmp_path / "home").iterdir()] == [digest]
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {digest, LOCK}
+
+
+def test_a_copy_that_another_process_has_mended_meanwhile_is_not_dropped(folder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    digest = FolderArtifacts(home).put(folder)
+    (home / digest / "a.json").write_text("damaged")
+    down = S3Artifacts(ArtifactBucket(URI, client=client_of("http://127.0.0.1:1")), FolderArtifacts(home))
+    other = os.open(home / LOCK, os.O_WRONLY | os.O_CREAT)
+    fcntl.flock(other, fcntl.LOCK_EX)  # as the other process holds it
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(down.path, digest)
+        with pytest.raises(TimeoutError):
+            reading.result(0.5)
+        (home / digest / "a.json").write_text("{}")
+        os.close(other)
+        assert listed(reading.result(30)) == listed(folder)  # and the store was not asked
 
 
 def test_a_damaged_copy_is_not_what_is_uploaded(place: S3ArtifactPlace, folder: Path, tmp_path: Path) -> None:
@@ -209,7 +227,7 @@ def test_readers_on_one_machine_that_fetch_the_same_at_once_all_read_it(
     (FolderArtifacts(tmp_path / "home").path(FolderArtifacts(tmp_path / "home").put(folder)) / "a.json").unlink()
     found = in_threads(8, lambda _: listed(place.open_at(tmp_path / "home").path(digest)))
     assert found == [listed(folder)] * 8
-    assert [path.name for path in (tmp_path / "home").iterdir()] == [digest]
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {digest, LOCK}
 
 
 def test_a_corrupted_object_is_named_and_nothing_of_it_is_kept(
