@@ -28,6 +28,7 @@ class S3Artifacts:
         self._local = local
 
     def put(self, folder: Path) -> str:
+        self._bucket.claim()
         digest = self._local.put(folder)
         if not self.exists(digest):
             self._upload(digest, self._kept_here(digest, folder))

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,7 +28,9 @@ from infra.adapters import artifact_bucket
 from infra.adapters.artifact_bucket import ArtifactBucket
 from infra.adapters.artifact_files import LIST, digest_of, list_text, listed
 from infra.adapters.folder_artifacts import LOCK, FolderArtifacts
+from infra.adapters.leftover_folders import LeftoverFolders
 from infra.adapters.s3_artifacts import S3Artifacts
+from infra.adapters.s3_leftovers import S3Leftovers
 from tasks.core.errors import (
     BadSetting,
     IntegrityFailure,
@@ -168,6 +171,29 @@ def test_a_folder_store_copied_into_the_bucket_is_its_artifacts(
     for path in (tmp_path / "old" / digest).iterdir():
         place.write(f"{digest}/{path.name}", path.read_bytes())
     assert listed(place.open().path(digest)) == listed(folder)
+
+
+def test_a_place_is_of_one_catalog_and_another_may_read_it_but_neither_put_nor_vacuum(
+    place: S3ArtifactPlace, folder: Path, tmp_path: Path
+) -> None:
+    def of(catalog: str) -> tuple[S3Artifacts, S3Leftovers]:
+        bucket = ArtifactBucket(URI, client=place.client, owner=lambda: catalog)
+        home = tmp_path / catalog
+        here = LeftoverFolders(home, tmp_path / "none", 0, whole="copy")
+        return S3Artifacts(bucket, FolderArtifacts(home)), S3Leftovers(bucket, here, 0, lambda: time.time() + 10)
+
+    (ours, our_vacuum), (theirs, their_vacuum) = of("ours"), of("theirs")
+    digest = ours.put(folder)
+    before = place.versions()
+    with pytest.raises(BadSetting, match=rf"{URI} keeps the artifacts of another catalog \(ours\)\. Give"):
+        their_vacuum.unreferenced(frozenset(), frozenset())
+    with pytest.raises(BadSetting, match="another catalog"):
+        theirs.put(filled(tmp_path / "more", a_json="2"))
+    assert listed(theirs.path(digest)) == listed(folder)
+    assert place.versions() == before
+    again, _ = of("ours")
+    assert again.put(folder) == digest
+    assert [one.name for one in our_vacuum.unreferenced(frozenset(), frozenset()) if one.kind == "artifact"] == [digest]
 
 
 # ── copies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
