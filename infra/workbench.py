@@ -163,7 +163,7 @@ class Workbench:
         """Adapters and evidence, by the digest of what they hold: in a bucket where one is named, else in home."""
         from infra.adapters.open_artifacts import open_artifacts
 
-        return open_artifacts(self.settings, self.home)
+        return open_artifacts(self.settings, self.home, lambda: self.document_catalog.identity())
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -455,7 +455,7 @@ class Workbench:
             documents=self.documents,
             releases=self.releases,
             retention=CatalogRetention(self.engine),
-            leftovers=open_leftovers(self.settings, self.home),
+            leftovers=open_leftovers(self.settings, self.home, self.document_catalog.identity),
             anchors=self.anchors,
             keep_releases=self.settings.keep_releases,
         )

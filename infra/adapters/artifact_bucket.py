@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -26,6 +27,7 @@ from tasks.core.errors import (
 )
 
 PIECE_BYTES = 1 << 20
+OWNER = "catalog.txt"
 CONFLICTS, CONFLICT_SECONDS = 5, 0.2  # another writer is at the same object
 RIGHTS = "s3:GetObject, s3:PutObject and s3:DeleteObject on its keys, and s3:ListBucket on the bucket"
 _FULL = frozenset({"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"})
@@ -51,18 +53,49 @@ class ArtifactBucket:
     StorageFull when somebody must change something.
 
     endpoint_url: where the store is, when it is not AWS. client: a boto3 S3 client to use instead of a new one.
+    owner: names the catalog that knows what lies here.
     """
 
-    def __init__(self, uri: str, *, endpoint_url: str | None = None, client: Any = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        endpoint_url: str | None = None,
+        client: Any = None,
+        owner: Callable[[], str] | None = None,
+    ) -> None:
         self._bucket, prefix = bucket_and_prefix(uri)
         self._below = f"{prefix}/" if prefix else ""
         self._endpoint_url = endpoint_url
         self._given_client = client
+        self._owner = owner
+        self._is_claimed = owner is None
 
     @property
     def uri(self) -> str:
         """How it is named."""
         return f"{PREFIX}{self._bucket}/{self._below}".rstrip("/")
+
+    def claim(self) -> None:
+        """Makes this the place of the owner's artifacts. Raises BadSetting when it is another catalog's.
+
+        A vacuum deletes what its own catalog does not name, which would be everything of the other one.
+        """
+        if self._is_claimed or self._owner is None:
+            return
+        name = self._owner().encode()
+        try:
+            found = self.read(OWNER)
+        except NotFound:
+            self.put_once(OWNER, lambda: io.BytesIO(name), hashlib.sha256(name).hexdigest())
+            found = name
+        if found != name:
+            raise BadSetting(
+                f"{self.uri} keeps the artifacts of another catalog ({found.decode(errors='replace')[:40]}). Give "
+                f"every catalog a prefix of its own, or delete {self.uri}/{OWNER} if that catalog is gone.",
+                uri=self.uri,
+            )
+        self._is_claimed = True
 
     def put_once(self, key: str, open_body: Callable[[], BinaryIO], sha256: str) -> None:
         """Stores an object of at most 5 GiB, unless it is there. The store checks what it got against `sha256` (hex).
@@ -139,7 +172,7 @@ class ArtifactBucket:
 
     def _pieces(self, key: str) -> Iterator[bytes]:
         body = self._client.get_object(Bucket=self._bucket, Key=self._below + key)["Body"]
-        with closing(body):  # not `with body`: that is the raw stream, which takes what broke off for the whole
+        with closing(body):
             yield from body.iter_chunks(PIECE_BYTES)
 
     def _differs(self, key: str, what_to_do: str) -> IntegrityFailure:

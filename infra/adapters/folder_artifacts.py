@@ -19,6 +19,7 @@ from infra.adapters.artifact_files import LIST, checked, digest_of, list_text, l
 from tasks.core.errors import IntegrityFailure, NotFound, StorageFull
 
 HALF_MADE = ".putting-"
+LOCK = ".lock"
 
 
 class FolderArtifacts:
@@ -82,15 +83,17 @@ class FolderArtifacts:
                 digest=digest,
             ) from error
 
-    def drop_damaged(self, digest: str) -> None:
-        """Removes a copy that is not what was put, for one to be fetched in its place. A good one stays."""
+    def drop_damaged(self, digest: str) -> bool:
+        """Removes a copy that is not what was put. Whether there is none now; a good one stays."""
         if not (self._root / checked(digest)).exists():
-            return
+            return True
         with self._alone():  # or the good one that another process has just fetched would go
             try:
                 self.path(digest)
             except (NotFound, IntegrityFailure):
                 remove_whole(self._root / digest)
+                return True
+        return False
 
     def _publish(self, whole: Path, digest: str) -> None:
         try:
@@ -101,12 +104,9 @@ class FolderArtifacts:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        descriptor = os.open(self._root, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with (self._root / LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
             yield
-        finally:
-            os.close(descriptor)
 
 
 def remove_whole(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,11 @@ FOLDER = "artifacts"
 TRAININGS = "trainings"
 
 
-def open_artifacts(settings: Settings, home: Path) -> ArtifactStore:
-    """The store. Raises UsageError for a bucket's name that can be none; nothing is asked yet."""
+def open_artifacts(settings: Settings, home: Path, catalog: Callable[[], str]) -> ArtifactStore:
+    """The store. Raises UsageError for a bucket's name that can be none; nothing is asked yet.
+
+    catalog: the name of the one that knows what lies there.
+    """
     from infra.adapters.folder_artifacts import FolderArtifacts
 
     here = FolderArtifacts(home / FOLDER)
@@ -25,10 +29,10 @@ def open_artifacts(settings: Settings, home: Path) -> ArtifactStore:
         return here
     from infra.adapters.s3_artifacts import S3Artifacts
 
-    return S3Artifacts(_bucket(settings, settings.artifacts_uri), here)
+    return S3Artifacts(_bucket(settings, settings.artifacts_uri, catalog), here)
 
 
-def open_leftovers(settings: Settings, home: Path) -> Leftovers:
+def open_leftovers(settings: Settings, home: Path, catalog: Callable[[], str]) -> Leftovers:
     """What vacuum may find in the store and in the home."""
     from infra.adapters.leftover_folders import LeftoverFolders
 
@@ -39,10 +43,10 @@ def open_leftovers(settings: Settings, home: Path) -> Leftovers:
     from infra.adapters.s3_leftovers import S3Leftovers
 
     here = LeftoverFolders(*folders, grace_seconds, whole="copy")
-    return S3Leftovers(_bucket(settings, settings.artifacts_uri), here, grace_seconds)
+    return S3Leftovers(_bucket(settings, settings.artifacts_uri, catalog), here, grace_seconds)
 
 
-def _bucket(settings: Settings, uri: str) -> ArtifactBucket:
+def _bucket(settings: Settings, uri: str, catalog: Callable[[], str]) -> ArtifactBucket:
     from infra.adapters.artifact_bucket import ArtifactBucket
 
-    return ArtifactBucket(uri, endpoint_url=settings.s3_endpoint_url)
+    return ArtifactBucket(uri, endpoint_url=settings.s3_endpoint_url, owner=catalog)

@@ -28,6 +28,7 @@ class S3Artifacts:
         self._local = local
 
     def put(self, folder: Path) -> str:
+        self._bucket.claim()
         digest = self._local.put(folder)
         if not self.exists(digest):
             self._upload(digest, self._kept_here(digest, folder))
@@ -38,8 +39,8 @@ class S3Artifacts:
             return self._local.path(digest)
         except (NotFound, IntegrityFailure, FileNotFoundError):  # the last: dropped by another process meanwhile
             checked(digest)
-        self._local.drop_damaged(digest)
-        self._fetch(digest)
+        if self._local.drop_damaged(digest):
+            self._fetch(digest)
         return self._local.path(digest)
 
     def exists(self, digest: str) -> bool:

@@ -33,6 +33,7 @@ class S3Leftovers:
         self._clock = clock
 
     def unreferenced(self, artifacts: frozenset[str], trainings: frozenset[str]) -> tuple[Leftover, ...]:
+        self._bucket.claim()
         found = [
             Leftover("artifact" if _is_whole(name, objects) else "unfinished artifact", name, _size(objects))
             for name, objects in _by_artifact(self._bucket.listed()).items()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import http.server
 import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,10 @@ from source_places import S3Server, in_threads, s3_server
 from infra.adapters import artifact_bucket
 from infra.adapters.artifact_bucket import ArtifactBucket
 from infra.adapters.artifact_files import LIST, digest_of, list_text, listed
-from infra.adapters.folder_artifacts import FolderArtifacts
+from infra.adapters.folder_artifacts import LOCK, FolderArtifacts
+from infra.adapters.leftover_folders import LeftoverFolders
 from infra.adapters.s3_artifacts import S3Artifacts
+from infra.adapters.s3_leftovers import S3Leftovers
 from tasks.core.errors import (
     BadSetting,
     IntegrityFailure,
@@ -168,6 +173,29 @@ def test_a_folder_store_copied_into_the_bucket_is_its_artifacts(
     assert listed(place.open().path(digest)) == listed(folder)
 
 
+def test_a_place_is_of_one_catalog_and_another_may_read_it_but_neither_put_nor_vacuum(
+    place: S3ArtifactPlace, folder: Path, tmp_path: Path
+) -> None:
+    def of(catalog: str) -> tuple[S3Artifacts, S3Leftovers]:
+        bucket = ArtifactBucket(URI, client=place.client, owner=lambda: catalog)
+        home = tmp_path / catalog
+        here = LeftoverFolders(home, tmp_path / "none", 0, whole="copy")
+        return S3Artifacts(bucket, FolderArtifacts(home)), S3Leftovers(bucket, here, 0, lambda: time.time() + 10)
+
+    (ours, our_vacuum), (theirs, their_vacuum) = of("ours"), of("theirs")
+    digest = ours.put(folder)
+    before = place.versions()
+    with pytest.raises(BadSetting, match=rf"{URI} keeps the artifacts of another catalog \(ours\)\. Give"):
+        their_vacuum.unreferenced(frozenset(), frozenset())
+    with pytest.raises(BadSetting, match="another catalog"):
+        theirs.put(filled(tmp_path / "more", a_json="2"))
+    assert listed(theirs.path(digest)) == listed(folder)
+    assert place.versions() == before
+    again, _ = of("ours")
+    assert again.put(folder) == digest
+    assert [one.name for one in our_vacuum.unreferenced(frozenset(), frozenset()) if one.kind == "artifact"] == [digest]
+
+
 # ── copies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -192,7 +220,23 @@ def test_a_damaged_copy_is_fetched_again(
     store = place.open_at(tmp_path / "home")
     harm(store.path(digest) / name)
     assert listed(store.path(digest)) == listed(folder)
-    assert [path.name for path in (tmp_path / "home").iterdir()] == [digest]
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {digest, LOCK}
+
+
+def test_a_copy_that_another_process_has_mended_meanwhile_is_not_dropped(folder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    digest = FolderArtifacts(home).put(folder)
+    (home / digest / "a.json").write_text("damaged")
+    down = S3Artifacts(ArtifactBucket(URI, client=client_of("http://127.0.0.1:1")), FolderArtifacts(home))
+    other = os.open(home / LOCK, os.O_WRONLY | os.O_CREAT)
+    fcntl.flock(other, fcntl.LOCK_EX)  # as the other process holds it
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(down.path, digest)
+        with pytest.raises(TimeoutError):
+            reading.result(0.5)
+        (home / digest / "a.json").write_text("{}")
+        os.close(other)
+        assert listed(reading.result(30)) == listed(folder)  # and the store was not asked
 
 
 def test_a_damaged_copy_is_not_what_is_uploaded(place: S3ArtifactPlace, folder: Path, tmp_path: Path) -> None:
@@ -209,7 +253,7 @@ def test_readers_on_one_machine_that_fetch_the_same_at_once_all_read_it(
     (FolderArtifacts(tmp_path / "home").path(FolderArtifacts(tmp_path / "home").put(folder)) / "a.json").unlink()
     found = in_threads(8, lambda _: listed(place.open_at(tmp_path / "home").path(digest)))
     assert found == [listed(folder)] * 8
-    assert [path.name for path in (tmp_path / "home").iterdir()] == [digest]
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {digest, LOCK}
 
 
 def test_a_corrupted_object_is_named_and_nothing_of_it_is_kept(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from artifact_places import BUCKET, PREFIX, URI, S3ArtifactPlace, filled
 from source_places import S3Server, s3_server
+from vacuum_fakes import World, foresee_vacuum, new_world, vacuum
 
 from infra.adapters.artifact_bucket import ArtifactBucket
 from infra.adapters.artifact_files import LIST
 from infra.adapters.leftover_folders import LeftoverFolders
 from infra.adapters.s3_leftovers import S3Leftovers
-from tasks.vacuum import Leftover
+from tasks.vacuum import Leftover, remove_leftovers
 
 DAY = 24 * 3600.0
 
@@ -107,3 +109,55 @@ def test_copies_here_go_though_the_store_holds_the_artifact_no_more(place: S3Art
     assert (found.kind, found.name) == ("copy", digest)
     shop.remove(found)
     assert list((tmp_path / "home" / "artifacts").iterdir()) == []
+
+
+@pytest.fixture
+def world(place: S3ArtifactPlace, tmp_path: Path) -> World:
+    """An assistant whose artifacts are in the bucket, and a vacuum of tomorrow."""
+    made = new_world(tmp_path / "home")
+    made.publish({"pump.md": "# Pump\n\nIt runs at 9 bar."})
+    made.bench = replace(made.bench, leftovers=leftovers(place, tmp_path / "home"))
+    return made
+
+
+def name(world: World, adapter: str) -> None:
+    """A release whose model is this adapter."""
+    row = world.register()
+    tuned = row.manifest.model.model_copy(update={"kind": "lora", "adapter": adapter})
+    world.releases.register(row.manifest.model_copy(update={"model": tuned}), "tuned")
+
+
+def test_a_vacuum_takes_from_the_bucket_what_it_said_it_would_and_keeps_what_a_release_names(
+    world: World, place: S3ArtifactPlace, tmp_path: Path
+) -> None:
+    store = place.open_at(tmp_path / "home" / "artifacts")
+    named, other = store.put(filled(tmp_path / "a", a_json="1")), store.put(filled(tmp_path / "b", a_json="2"))
+    name(world, named)
+    foreseen = foresee_vacuum(world).leftovers
+    assert [(one.kind, one.name) for one in foreseen] == [("artifact", other), ("copy", other)]
+    assert vacuum(world).leftovers == foreseen
+    assert vacuum(world).leftovers == ()
+    assert (place.open().exists(named), place.open().exists(other)) == (True, False)
+
+
+def test_what_is_named_while_a_vacuum_goes_on_stays_in_the_bucket_and_here(
+    world: World, place: S3ArtifactPlace, tmp_path: Path
+) -> None:
+    store = place.open_at(tmp_path / "home" / "artifacts")
+    digest = store.put(filled(tmp_path / "a", a_json="1"))
+    shop = world.bench.leftovers
+
+    class Late:
+        """A release names the artifact once it has been found."""
+
+        def unreferenced(self, artifacts: frozenset[str], trainings: frozenset[str]) -> tuple[Leftover, ...]:
+            found = shop.unreferenced(artifacts, trainings)
+            name(world, digest)
+            return found
+
+        def remove(self, leftover: Leftover) -> None:
+            shop.remove(leftover)
+
+    assert remove_leftovers(replace(world.bench, leftovers=Late())) == ()
+    assert store.exists(digest)
+    assert (tmp_path / "home" / "artifacts" / digest / "a.json").is_file()
