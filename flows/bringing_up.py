@@ -133,10 +133,9 @@ def _start(
 
 
 def _deploy(environ: Mapping[str, str]) -> None:
-    """Pools, deployments, automations: brought in line before a worker asks for them."""
-    done = subprocess.run(
-        resolved(("ratchet", "deploy")), env=dict(environ), capture_output=True, text=True, check=False
-    )
+    """Pools, deployments, automations: brought in line before a worker asks; these workers do the runs themselves."""
+    here = {**environ, "RATCHET_WORK_POOLS": "process"}
+    done = subprocess.run(resolved(("ratchet", "deploy")), env=here, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         _say("deploy", line)
     if done.returncode:
