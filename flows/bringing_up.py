@@ -14,9 +14,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import httpx
 
 from infra.deploy.interrupted_runs import begin_again
 from infra.deploy.processes import LIGHT_POOL, TRAINING_POOL, Ports, Process, processes
@@ -27,7 +29,9 @@ from tasks.core.errors import RatchetError, UsageError
 
 POOLS = (LIGHT_POOL, TRAINING_POOL)
 WORKERS = ("worker", "trainer")
+POOL_OF = dict(zip(WORKERS, POOLS, strict=True))
 READY_SECONDS = 120.0
+MARGIN = timedelta(seconds=2)  # between the end of a worker and what its runs said of it
 COLOURS = {"prefect": "blue", "service": "green", "hooks": "magenta", "worker": "cyan", "trainer": "yellow"}
 
 
@@ -43,12 +47,12 @@ def bring_up(ports: Ports) -> None:
         wanted = [one for one in processes(ports) if not (named and one.name == "prefect")]
         require_free(wanted)
         api = named or f"http://127.0.0.1:{ports.prefect}/api"
-        supervisor = Supervisor(_say, environment(home, api))
+        supervisor = Supervisor(_say, environment(home, api, ports))
         with _told_to_stop(stop):
             try:
                 _start(supervisor, wanted, api, stop, own_server=not named)
                 _welcome(ports, api)
-                _keep(supervisor, wanted, stop)
+                _keep(supervisor, api, stop, own_server=not named)
             finally:
                 _end(supervisor, wanted, api, own_server=not named)
 
@@ -59,9 +63,14 @@ def chosen_ports(prefect: int, service: int | None, hooks: int | None) -> Ports:
     return Ports(prefect, hooks or settings.webhook_port, service or settings.service_port)
 
 
-def environment(home: Path, api: str) -> dict[str, str]:
-    """What the programs find: this process's environment, one home, one Prefect API, and no telemetry."""
-    own = {"RATCHET_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_API_URL": api}
+def environment(home: Path, api: str, ports: Ports) -> dict[str, str]:
+    """What the programs find: this process's environment, one home, one Prefect API, one service, and no telemetry."""
+    own = {
+        "RATCHET_HOME": str(home),
+        "RATCHET_SERVICE_PORT": str(ports.service),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": api,
+    }
     return {**QUIET, **os.environ, **own}
 
 
@@ -162,10 +171,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _keep(supervisor: Supervisor, wanted: Sequence[Process], stop: threading.Event) -> None:
+def _keep(supervisor: Supervisor, api: str, stop: threading.Event, *, own_server: bool) -> None:
+    looked = datetime.now(UTC)
     while not stop.wait(1):
+        before, looked = looked, datetime.now(UTC)
         for name, code in supervisor.ended().items():
             _say(name, f"ended with exit code {code}; it is started again")
+            if own_server and name in WORKERS:  # its runs ended with it, and before the next one nobody else has any
+                with suppress(httpx.HTTPError):  # a server that is away: then tend-runs does it
+                    _told(begin_again(api, [POOL_OF[name]], crashed_since=before - MARGIN))
             if not supervisor.restart(name):
                 raise RatchetError(f"{name} ends again and again. What it said is above; then run ratchet up again.")
 

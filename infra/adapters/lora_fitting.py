@@ -30,6 +30,8 @@ def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
 
     Raises TrainingInterrupted after writing a checkpoint when `stopping` is set.
     """
+    from infra.adapters.forgetting import forgotten
+
     _require_possible(job.settings)
     _start_or_resume(job)
     if progress:
@@ -38,6 +40,7 @@ def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
     encoder = RowEncoder(loaded.tokenizer)
     packs, validation = (pack(part, encoder, job.settings.max_block_tokens) for part in (job.rows, job.validation))
     tuned, metrics = _fit(loaded.model, packs, validation, job, progress)
+    metrics |= forgotten(tuned, job.general, encoder)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
     write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=encoder.invocation)

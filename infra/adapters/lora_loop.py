@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -124,13 +124,15 @@ def block_logits(model: Any, pack: dict[str, Any], past: DynamicCache) -> Any:
     ).logits[0]
 
 
-def mean_loss(model: Any, packs: Sequence[Pack]) -> float:
-    """Loss per completion token, without touching the model."""
+def mean_loss(model: Any, packs: Sequence[Pack], *, adapted: bool = True) -> float:
+    """Loss per completion token, by the base alone where it is not adapted; without touching the model."""
     total, targets = 0.0, 0
     with evaluating(model), torch.no_grad():
         for made in (_on(model.device, tensors(packed)) for packed in packs):
             (past,) = ContextCache(0).read_all(model, [made["context"]])
-            total += float(cross_entropy(block_logits(model, made, past), made["labels"], reduction="sum"))
+            with nullcontext() if adapted else model.disable_adapter():
+                logits = block_logits(model, made, past)
+            total += float(cross_entropy(logits, made["labels"], reduction="sum"))
             targets += len(made["labels"])
     return total / max(1, targets)
 

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 MARK = "managed-by-ratchet"  # tag of everything that is changed and removed here; nothing without it is
 RUNS = "ratchet"  # tag of the deployments, so of their runs
+ONCE = "ratchet-once"  # tag of those whose interrupted runs are not begun again: done twice they would do more
 NOTIFY = "ratchet-notifications"  # name of the Prefect notification block, of any type, that is told
 ASSISTANTS = "ratchet.assistant."  # begins the resource id of every event about an assistant
 WANTED = "ratchet.run"  # label by which an event asks for a run; what was told by Ratchet itself has its run already
@@ -141,7 +142,7 @@ AUTOMATIONS = (
     Automation(
         key="zombie-runs",
         name="Ratchet: runs whose process died",
-        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds more",
+        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; then begun again",
         after=("prefect.flow-run.heartbeat",),
         expect=("prefect.flow-run.*",),
         match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -190,6 +191,18 @@ NOTICES = (
         action=Notify(
             "{{ event.event | default('ratchet.release') }}: " + _ASSISTANT,
             "Release {{ event.payload.release | default('unknown') }} of " + _ASSISTANT + ".",
+        ),
+    ),
+    Automation(
+        key="notify-retiring",
+        name="Ratchet: tell of hosted models that stop",
+        description="A hosted model that stops within 90, 30 or 7 days, or has stopped, is told once each.",
+        expect=("ratchet.model.retiring",),
+        match={"prefect.resource.id": f"{ASSISTANTS}*"},
+        action=Notify(
+            "A hosted model of " + _ASSISTANT + " stops",
+            "{{ event.payload.model | default('It') }} answers until {{ event.payload.stops | default('soon') }}. "
+            "`ratchet hosted save-answers` keeps what it says, and proposes what to train here.",
         ),
     ),
 )

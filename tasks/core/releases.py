@@ -74,6 +74,9 @@ class RetrievalSettings(_Part):
     )
     rerank_candidates: int = Later(default=20, ge=1, le=200, description="Passages the reranker reads per question")
     neighbours: int = Later(default=0, ge=0, le=5, description="Chunks joined on each side of a passage when read")
+    confidence: Literal["passage", "sentence"] = Later(
+        default="passage", description="What min_confidence is held against: the best passage, or its best sentence"
+    )
     documents: tuple[str, ...] = Later(
         default=(), description="Globs of document URIs, such as `products/*`; only these are searched; none: all"
     )

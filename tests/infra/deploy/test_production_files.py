@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from importlib.metadata import version as metadata_version
 from importlib.resources import files
 from pathlib import Path
@@ -111,6 +112,19 @@ def test_runs_find_in_the_cluster_what_the_job_template_names() -> None:
     assert CONFIGS["ratchet-deploy"]["RATCHET_WORK_POOLS"] == "kubernetes"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [COMPOSE["services"]["prefect"]["environment"], CONFIGS["ratchet-prefect-server"]],
+    ids=["compose", "kubernetes"],
+)
+def test_what_the_server_keeps_its_events_with_is_installed(given: dict[str, str]) -> None:
+    broker, cache = (import_module(given[f"PREFECT_MESSAGING_{what}"]) for what in ("BROKER", "CACHE"))
+    assert broker.__name__ != "prefect.server.utilities.messaging.memory"  # dies with the server
+    assert callable(broker.Publisher)
+    assert callable(broker.Consumer)
+    assert callable(cache.Cache)
+
+
 def test_nothing_else_of_ours_runs_but_what_deploys() -> None:
     ours = {name for name, one in COMPOSE["services"].items() if one["image"].startswith("ratchet-")}
     assert ours == WORKLOADS.keys() == TABLE.keys() | {"deploy"}
@@ -156,6 +170,16 @@ def test_compose_names_settings_volumes_and_services_that_exist() -> None:
             assert "healthcheck" in other or how["condition"] == "service_completed_successfully"
         if "build" in service:
             assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+
+
+def test_artifacts_are_in_a_bucket_so_that_only_runs_share_a_folder() -> None:
+    services = {name: one for name, one in COMPOSE["services"].items() if name in TABLE and name != "prefect"}
+    uris = {one["environment"]["RATCHET_ARTIFACTS_URI"] for one in services.values()}
+    assert uris == {CONFIGS["ratchet-prefect"]["RATCHET_ARTIFACTS_URI"]} == {"s3://ratchet/artifacts"}
+    assert COMPOSE["services"]["bucket"]["command"][-1] == "store/ratchet"
+    sharing = {name for name, one in services.items() if any(v.startswith("home:") for v in one.get("volumes", ()))}
+    claiming = {name for name, one in WORKLOADS.items() if "persistentVolumeClaim" in str(one)}
+    assert {"service", "hooks", "deploy"}.isdisjoint(sharing | claiming)
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}")

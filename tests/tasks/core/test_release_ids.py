@@ -40,6 +40,7 @@ def test_a_release_that_uses_nothing_newer_has_the_id_of_its_first_canonical_jso
         {"reranker": "some/model"},
         {"rerank_candidates": 30},
         {"neighbours": 1},
+        {"confidence": "sentence"},
         {"documents": ["a*"]},
         {"headings": ["a*"]},
     ],
