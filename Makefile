@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training check format clean
+.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training bench-deploy check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ing
 	.venv/bin/python benchmarks/prefect/up_ready.py
 	.venv/bin/python benchmarks/prefect/interrupted.py
 	.venv/bin/python benchmarks/prefect/fan_out.py
+
+bench-deploy: setup ## the service's small image as an environment of its own: its size, and an answer
+	.venv/bin/python benchmarks/deploy/small_image.py
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .

@@ -148,11 +148,9 @@ def directly() -> str:
 
 
 def _deploy(environ: Mapping[str, str]) -> None:
-    """Pools, deployments, automations: brought in line before a worker asks for them."""
-    run_command = {"RATCHET_RUN_COMMAND": directly()}
-    done = subprocess.run(
-        resolved(("ratchet", "deploy")), env={**run_command, **environ}, capture_output=True, text=True, check=False
-    )
+    """Pools, deployments, automations: brought in line before a worker asks; these workers do the runs themselves."""
+    here = {"RATCHET_RUN_COMMAND": directly(), **environ, "RATCHET_WORK_POOLS": "process"}
+    done = subprocess.run(resolved(("ratchet", "deploy")), env=here, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         _say("deploy", line)
     if done.returncode:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import kubernetes_validate
 import pytest
+from kubernetes_fake import MISPLACED
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
@@ -26,10 +27,7 @@ async def job(pool: str, **job_variables: Any) -> dict[str, Any]:
     )
     configuration.prepare_for_flow_run(FlowRun(id=uuid4(), name="keen-owl", flow_id=uuid4()))
     manifest = configuration.job_manifest
-    for misplaced in (
-        "parallelism",
-        "completions",
-    ):  # Prefect wants them in the pod's spec; Kubernetes drops them
+    for misplaced in MISPLACED:
         assert manifest["spec"]["template"]["spec"].pop(misplaced) == 1
     kubernetes_validate.validate(manifest, "1.33", strict=True)
     return manifest

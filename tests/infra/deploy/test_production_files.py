@@ -197,6 +197,20 @@ def test_compose_files_keep_to_the_schema_of_the_compose_specification(file: Pat
     assert ["'images' was unexpected" in one.message for one in validator.iter_errors(misspelt)] == [True]
 
 
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_docker_compose_reads_the_files_and_lays_one_over_the_other(tmp_path: Path) -> None:
+    filled = tmp_path / "filled"
+    filled.write_text((DEPLOY / ".env.example").read_text().replace("=\n", "=x\n"))
+    named = [word for file in ("compose", "compose.hosted", "compose.gpu") for word in ("-f", f"{DEPLOY / file}.yaml")]
+    command = ["docker-compose", "--env-file", str(filled), *named, "config"]
+    merged = yaml.safe_load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["services"]
+    assert merged["service"]["image"] == "ratchet-service:0.1.0"
+    assert tuple(merged["service"]["command"]) == TABLE["service"].command
+    assert {"RATCHET_DATABASE_URL", "RATCHET_HOSTED_API_KEY"} <= merged["service"]["environment"].keys()
+    assert merged["trainer"]["image"] == "ratchet-training:0.1.0"
+    assert merged["trainer"]["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"
+
+
 def test_the_schema_check_can_fail() -> None:
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(WORKLOADS["worker"] | {"spec": {"replica": 1}}, "1.33", strict=True)
