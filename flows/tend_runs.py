@@ -68,7 +68,8 @@ async def tend(client: PrefectClient, request: TendRequest) -> list[str]:
         if why is None:
             continue
         if not request.plan:
-            await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+            # By force only where Prefect wants Cancelled: a run that has completed since it was read stays so.
+            await client.set_flow_run_state(run.id, Crashed(message=why), force=run.state_type is StateType.CANCELLING)
         sentences.append(f"{run.name}: {why}")
         log(sentences[-1])
     return sentences
