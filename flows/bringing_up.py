@@ -28,6 +28,9 @@ from tasks.core.errors import RatchetError, UsageError
 POOLS = (LIGHT_POOL, TRAINING_POOL)
 WORKERS = ("worker", "trainer")
 READY_SECONDS = 120.0
+SLOTS = {  # who holds a concurrency slot: a server that forgot it, by a restart, ends the run at the next renewal
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"
+}
 COLOURS = {"prefect": "blue", "service": "green", "hooks": "magenta", "worker": "cyan", "trainer": "yellow"}
 
 
@@ -62,7 +65,7 @@ def chosen_ports(prefect: int, service: int | None, hooks: int | None) -> Ports:
 def environment(home: Path, api: str) -> dict[str, str]:
     """What the programs find: this process's environment, one home, one Prefect API, and no telemetry."""
     own = {"RATCHET_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_API_URL": api}
-    return {**QUIET, **os.environ, **own}
+    return {**QUIET, **SLOTS, **os.environ, **own}
 
 
 @contextmanager
