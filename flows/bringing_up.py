@@ -33,6 +33,9 @@ WORKERS = ("worker", "trainer")
 POOL_OF = dict(zip(WORKERS, POOLS, strict=True))
 READY_SECONDS = 120.0
 MARGIN = timedelta(seconds=2)  # between the end of a worker and what its runs said of it
+SLOTS = {  # who holds a concurrency slot: a server that forgot it, by a restart, ends the run at the next renewal
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"
+}
 COLOURS = {"prefect": "blue", "service": "green", "hooks": "magenta", "worker": "cyan", "trainer": "yellow"}
 
 
@@ -72,7 +75,7 @@ def environment(home: Path, api: str, ports: Ports) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api,
     }
-    return {**QUIET, **os.environ, **own}
+    return {**QUIET, **SLOTS, **os.environ, **own}
 
 
 @contextmanager

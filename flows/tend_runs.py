@@ -94,8 +94,12 @@ async def _put_right(client: PrefectClient, run: FlowRun, why: str, *, plan: boo
     if wanted.type == run.state.type.value:
         return []
     if not plan:
+        if (await client.read_flow_run(run.id)).state_id != run.state_id:
+            return []  # its process was there after all
         state: State = State(type=StateType(wanted.type), name=wanted.name, message=wanted.message)
-        await client.set_flow_run_state(run.id, state, force=True)
+        # Crashed by force only where Prefect wants Cancelled: a run that completes in this moment stays so.
+        force = wanted.type != "CRASHED" or run.state_type is StateType.CANCELLING
+        await client.set_flow_run_state(run.id, state, force=force)
     return [f"{run.name}: {wanted.message}"]
 
 

@@ -59,7 +59,7 @@ class RunFlow:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Puts the run that the event is about into state Crashed, which frees its concurrency slot."""
+    """Puts the run that the event is about into state Crashed, which frees its slot. One that is over stays over."""
 
     message: str
 
