@@ -50,10 +50,11 @@ bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed:
 	.venv/bin/python benchmarks/webhooks/server_killed.py --receiver-too
 	.venv/bin/python benchmarks/webhooks/to_running.py
 
-bench-training: setup ## a LoRA training killed and resumed, corruptions, speed, what the demo's training teaches (half an hour)
+bench-training: setup ## trainings killed and resumed, corruptions, speed beside bare loops and TRL, what the demo's teaches (an hour)
 	.venv/bin/python benchmarks/training/resume.py
 	.venv/bin/python benchmarks/training/corruptions.py
 	.venv/bin/python benchmarks/training/speed.py
+	.venv/bin/python benchmarks/training/against_trl.py
 	.venv/bin/python benchmarks/training/learning.py $${RATCHET_HOME:-.ratchet}/learning --twice
 
 bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray

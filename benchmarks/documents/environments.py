@@ -1,4 +1,4 @@
-"""An environment per peer, made with uv from the pins in `peers/`, once."""
+"""An environment per peer, made with uv from the pins in its folder `peers/`, once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -31,16 +32,37 @@ class NotInstalled(Exception):
 def python_of(peer: str) -> Path:
     """The interpreter of a peer's environment, which is made when it is not there. Raises NotInstalled."""
     pins = HERE / "peers" / f"{peer}.txt"
-    wanted = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()
     folder = FOLDER / peer
-    python, made_from = folder / "bin" / "python", folder / "made-from"
-    if not made_from.exists() or made_from.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
+    python = folder / "bin" / "python"
+
+    def make() -> None:
         _uv("venv", "--quiet", "--python", sys.executable, str(folder))
         # Copies, not links: LlamaIndex's nltk refuses to read a file that has two names.
         _uv("pip", "install", "--quiet", "--link-mode=copy", "--python", str(python), "--requirement", str(pins))
-        made_from.write_text(wanted)
+
+    _once(folder, pins, make)
     return python
+
+
+def packages_of(pins: Path) -> Path:
+    """A folder with a peer's packages for the path of this interpreter, whose own packages are the rest of them.
+
+    So the peer runs on the very libraries that Ratchet runs on. Made when it is not there. Raises NotInstalled.
+    """
+    folder = FOLDER / pins.stem
+    how = ("--no-deps", "--python", sys.executable, "--target", str(folder), "--requirement", str(pins))
+    _once(folder, pins, lambda: _uv("pip", "install", "--quiet", *how))
+    return folder
+
+
+def _once(folder: Path, pins: Path, make: Callable[[], None]) -> None:
+    """Made again when the pins or the interpreter are others."""
+    wanted = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()
+    made_from = folder / "made-from"
+    if not made_from.exists() or made_from.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        make()
+        made_from.write_text(wanted)
 
 
 def _uv(*arguments: str) -> None:

@@ -84,7 +84,7 @@ def _fit(
     from peft import LoraConfig, get_peft_model
     from transformers import PrinterCallback
 
-    from infra.adapters.lora_loop import PackedTrainer, Reporting, mean_loss
+    from infra.adapters.lora_loop import PackedTrainer, Reporting, checkpoint_layers, mean_loss
     from infra.adapters.lora_watching import EndWhenAsked, LossWatch, ValidationWatch, training_curve
 
     chosen, cores = job.settings, job.threads or os.cpu_count() or 1
@@ -98,6 +98,8 @@ def _fit(
         bias="none",
     )
     model = get_peft_model(base, config)
+    if chosen.gradient_checkpointing:
+        checkpoint_layers(model)
     lanes = 1 if torch.cuda.is_available() else min(chosen.packs_per_step, cores)
     tokens = sum(len(block.read) for one in packs for block in one.blocks)
     ending = EndWhenAsked(stopping.get())

@@ -9,16 +9,20 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, Trainer, TrainerCallback
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from infra.adapters.lora_packing import Pack, arrays, opening_of
+from tasks.core.errors import BadSetting
 from tasks.core.ports import Progress
 
-Past = list[tuple[Any, Any]]
+Read = list[tuple[Any, Any]]
 """Per layer, keys and values: (1, heads, tokens, width) each."""
 
 
@@ -42,7 +46,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         pasts = self._contexts.read_all(model, [pack["context"] for pack in packs], self._lanes)
         weights = [weight for weight in model.parameters() if weight.requires_grad]
 
-        def differentiate(pack: dict[str, Any], past: DynamicCache) -> tuple[Any, Any]:
+        def differentiate(pack: dict[str, Any], past: Past) -> tuple[Any, Any]:
             with torch.enable_grad():
                 loss = cross_entropy(block_logits(model, pack, past), pack["labels"], reduction="sum") / total
             return loss.detach(), torch.autograd.grad(loss, weights)
@@ -59,6 +63,35 @@ class PackedTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         return 0
 
 
+class Past(DynamicCache):  # type: ignore[misc]
+    """A context's keys and values, which reading a block does not change: a layer may be computed twice from them."""
+
+    def update(self, key_states: Any, value_states: Any, layer_idx: int, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """The context's and the block's, together; nothing is kept."""
+        if layer_idx >= len(self.layers):
+            return key_states, value_states
+        kept = self.layers[layer_idx]
+        return torch.cat([kept.keys, key_states], dim=-2), torch.cat([kept.values, value_states], dim=-2)
+
+
+def checkpoint_layers(model: Any) -> None:
+    """From now on a layer keeps only what came in while the model is trained, and is computed again going back.
+
+    transformers takes the cache away from such layers, because a second reading would append to it a second time.
+    `Past` is not appended to, and this is how a layer is told. Raises BadSetting for a model that cannot do it.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    if not layers:
+        raise BadSetting(
+            "RATCHET_LORA__GRADIENT_CHECKPOINTING wants a model whose layers transformers can compute again, and "
+            f"{type(model).__name__} has none. Unset it, or train with less memory by a lower max_block_tokens."
+        )
+    for layer in layers:
+        layer._can_checkpoint_with_cache = True
+        layer.gradient_checkpointing = True
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+
+
 class ContextCache:
     """Keys and values of contexts, which only the frozen base computes: read once, used in every epoch."""
 
@@ -66,26 +99,26 @@ class ContextCache:
         """opening: tokens that all contexts begin with, such as the system message; they are read only once."""
         self._room = max_tokens
         self._opening = opening
-        self._kept: dict[tuple[int, ...], Past] = {}
+        self._kept: dict[tuple[int, ...], Read] = {}
 
-    def read_all(self, model: Any, contexts: Sequence[Any], lanes: Executor | None = None) -> list[DynamicCache]:
-        """A cache of its own for each context: attention appends to it."""
+    def read_all(self, model: Any, contexts: Sequence[Any], lanes: Executor | None = None) -> list[Past]:
+        """Of each context, in this order."""
         tokens = [tuple(context[0].tolist()) for context in contexts]
         missing = {key: context for key, context in zip(tokens, contexts, strict=True) if key not in self._kept}
-        made: dict[tuple[int, ...], Past] = {}
+        made: dict[tuple[int, ...], Read] = {}
         if missing:
             with evaluating(model), model.disable_adapter():
                 openings = [self._opened(model, key) for key in missing]
                 read = (lanes.map if lanes else map)(_read, [model] * len(missing), missing.values(), openings)
                 made = dict(zip(missing, read, strict=True))
-        pasts = [DynamicCache(self._kept.get(key) or made[key]) for key in tokens]
+        pasts = [Past(self._kept.get(key) or made[key]) for key in tokens]
         for key, past in made.items():
             if len(key) <= self._room:
                 self._room -= len(key)
                 self._kept[key] = past
         return pasts
 
-    def _opened(self, model: Any, tokens: tuple[int, ...]) -> Past:
+    def _opened(self, model: Any, tokens: tuple[int, ...]) -> Read:
         opening = tuple(self._opening)
         if not opening or len(opening) >= len(tokens) or tokens[: len(opening)] != opening:
             return []
@@ -113,7 +146,7 @@ def tensors(packed: Pack) -> dict[str, Any]:
     }
 
 
-def block_logits(model: Any, pack: dict[str, Any], past: DynamicCache) -> Any:
+def block_logits(model: Any, pack: dict[str, Any], past: Past) -> Any:
     """(supervised tokens, vocabulary) logits, at no other place: a full projection would cost gigabytes."""
     return model(
         input_ids=pack["input_ids"],
@@ -172,7 +205,7 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         self._progress(what, state.global_step, state.max_steps)
 
 
-def _read(model: Any, context: Any, past: Past) -> Past:
+def _read(model: Any, context: Any, past: Read) -> Read:
     cache = DynamicCache(past) if past else DynamicCache()
     rest = context[:, cache.get_seq_length() :]
     with torch.no_grad():  # of this thread

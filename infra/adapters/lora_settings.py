@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FREE = ("checkpoint_steps", "context_cache_tokens", "report_to", "forgetting")
+FREE = ("checkpoint_steps", "context_cache_tokens", "gradient_checkpointing", "report_to", "forgetting")
 """Settings that change no weight."""
 
 
@@ -35,6 +35,10 @@ class LoraSettings(BaseModel):
     checkpoint_steps: int = Field(default=20, ge=1, description="Steps between checkpoints; one takes under a second")
     context_cache_tokens: int = Field(
         default=20_000, ge=0, description="Keys and values kept between epochs; about 46 kB a token for SmolLM2-135M"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute each layer again instead of keeping what it saw: less memory, more time, the same adapter",
     )
     validation_steps: int = Field(
         default=0, ge=0, description="Steps between two looks at the validation loss; 0: one look, at the end"

@@ -125,6 +125,14 @@ def test_how_often_checkpoints_are_written_is_not_in_the_fingerprint(base: BaseM
     )
 
 
+def test_layers_that_are_computed_again_give_the_same_adapter_to_the_bit(
+    undisturbed: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
+) -> None:
+    again = trainer(base, store, SETTINGS.model_copy(update={"gradient_checkpointing": True}))
+    assert again.train(rows(), rows(2), tmp_path).model == undisturbed.model
+    assert again.fingerprint == trainer(base, store).fingerprint
+
+
 def test_a_training_killed_between_checkpoints_resumes_to_the_same_bits(
     undisturbed: TrainedModel, base: BaseModel, store: Path, killed: Path, tmp_path: Path
 ) -> None:
