@@ -9,16 +9,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import kubernetes_validate
+from http_fake import QuietHandler, serving
 
 MISPLACED = ("parallelism", "completions")  # Prefect wants them in the pod's spec too, where Kubernetes drops them
 
@@ -42,25 +41,13 @@ class Cluster:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     state = Cluster()
-    handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True)
-    thread.start()
-    try:
+    with serving(_Handler, state) as address:
+        state.url = address
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     state: Cluster
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args: object) -> None:
-        pass
 
     def do_POST(self) -> None:
         job = json.loads(self.rfile.read(int(self.headers["content-length"])))

@@ -7,16 +7,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from http_fake import QuietHandler, serving
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import StateType
@@ -62,20 +61,14 @@ def told() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """URL of somebody who listens, and what was said to them."""
     heard: list[dict[str, str]] = []
 
-    class Listener(BaseHTTPRequestHandler):
+    class Listener(QuietHandler):
         def do_POST(self) -> None:
             heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing into the tests' output."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/", heard
-    server.shutdown()
-    server.server_close()
+    with serving(Listener, heard) as address:
+        yield f"{address}/", heard
 
 
 @pytest.fixture
