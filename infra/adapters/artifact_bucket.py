@@ -103,12 +103,13 @@ class ArtifactBucket:
         Raises IntegrityFailure when it is there and is something else: nothing is ever written over.
         """
         with self._explained(key):
-            if not self._put(key, open_body, sha256):
-                found = hashlib.sha256()
-                for piece in self._pieces(key):
-                    found.update(piece)
-                if found.hexdigest() != sha256:
-                    raise self._differs(key, "Delete it there, and run again.")
+            if self._put(key, open_body, sha256, {"IfNoneMatch": "*"}):
+                return
+            there = self._sha256(key)
+            if there is None:  # deleted since, as by a vacuum that took it for an upload nobody finished
+                self._put(key, open_body, sha256, {})
+            elif there != sha256:
+                raise self._differs(key, "Delete it there, and run again.")
 
     def read(self, key: str) -> bytes:
         """The bytes of a small object. Raises NotFound."""
@@ -145,11 +146,10 @@ class ArtifactBucket:
     def _client(self) -> Any:
         return self._given_client or new_client(self._endpoint_url)
 
-    def _put(self, key: str, open_body: Callable[[], BinaryIO], sha256: str) -> bool:
-        """Whether it was stored now; False: an object of that name was there."""
+    def _put(self, key: str, open_body: Callable[[], BinaryIO], sha256: str, once: dict[str, str]) -> bool:
+        """Whether it was stored now; False: an object of that name was there. once: the condition for it."""
         from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-        once = {"IfNoneMatch": "*"}
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         for attempt in range(1, CONFLICTS + 1):
             try:
@@ -169,6 +169,20 @@ class ArtifactBucket:
                 else:
                     time.sleep(CONFLICT_SECONDS * attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _sha256(self, key: str) -> str | None:
+        """Of the object that is there, in hex; None when there is none."""
+        from botocore.exceptions import ClientError
+
+        found = hashlib.sha256()
+        try:
+            for piece in self._pieces(key):
+                found.update(piece)
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                return None
+            raise
+        return found.hexdigest()
 
     def _pieces(self, key: str) -> Iterator[bytes]:
         body = self._client.get_object(Bucket=self._bucket, Key=self._below + key)["Body"]

@@ -10,7 +10,10 @@ from tasks.core.errors import NotFound, RatchetError, SourceMissing, WorthRetryi
 
 PASSING = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestLimitExceeded"})
 SIGNING = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+    {
+        *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+        "XAdminUserNotFound",  # of the Versity gateway, for a key that nobody has
+    }
 )
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from source_places import OF_TESTS
+
 from infra.adapters.artifact_bucket import ArtifactBucket
 from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.s3_artifacts import S3Artifacts
 from tasks.core.ports import ArtifactStore
 
-BUCKET = "ratchet"
+BUCKET = f"{OF_TESTS}artifacts"
 PREFIX = "kept/artifacts"
 URI = f"s3://{BUCKET}/{PREFIX}"
 

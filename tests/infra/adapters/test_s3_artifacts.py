@@ -130,6 +130,17 @@ def test_a_store_that_knows_no_conditions_is_written_to_without(
     assert listed(place.open().path(digest)) == listed(folder)
 
 
+def test_what_is_deleted_between_the_condition_and_the_look_is_put(
+    place: S3ArtifactPlace, folder: Path, tmp_path: Path
+) -> None:
+    def refuse(_: int, arguments: dict[str, Any]) -> None:
+        if "IfNoneMatch" in arguments:
+            raise refusal("PreconditionFailed", 412)
+
+    digest = place.open_at(tmp_path / "one", Faulty(place.client, refuse)).put(folder)
+    assert listed(place.open().path(digest)) == listed(folder)
+
+
 def test_a_writer_who_meets_another_at_the_same_object_tries_again(
     place: S3ArtifactPlace, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +387,7 @@ def answering(tmp_path: Path) -> Iterator[Callable[..., S3Artifacts]]:
         (403, "InvalidAccessKeyId", WrongKey, "refuses the credentials"),
         (403, "SignatureDoesNotMatch", WrongKey, "refuses the credentials"),
         (400, "ExpiredToken", WrongKey, "refuses the credentials"),
+        (404, "XAdminUserNotFound", WrongKey, "refuses the credentials"),
         (503, "SlowDown", StoreUnavailable, "answers SlowDown"),
         (500, "InternalError", StoreUnavailable, "answers InternalError"),
         (507, "XMinioStorageFull", StorageFull, "no room left: XMinioStorageFull"),
