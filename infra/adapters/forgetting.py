@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from infra.adapters.lora_loop import mean_loss
+from infra.adapters.lora_loop import losses_of_both
 from infra.adapters.lora_packing import Pack, RowEncoder, pack
 from tasks.core.ports import TrainingRow
 
@@ -24,7 +24,7 @@ def forgotten(model: Any, rows: Sequence[TrainingRow], encoder: RowEncoder) -> d
     if not rows:
         return {}
     packs = [_without_ends(one) for one in pack(rows, encoder)]
-    base, tuned = mean_loss(model, packs, adapted=False), mean_loss(model, packs)
+    base, tuned = losses_of_both(model, packs)
     return {"general_nats_per_token": tuned, FORGETTING: tuned - base}
 
 

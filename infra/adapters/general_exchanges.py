@@ -1,8 +1,8 @@
 """Plain exchanges about anything but a customer's documents: what a training is asked whether it made a model forget.
 
 `general_exchanges.jsonl`, a line each: a passage of everyday facts or prose, a question about it, and an answer in one
-sentence of its own words. No training row is made of them. They are rendered as the rows of the training are, because
-an adapter that wakes at the question does nothing to any other text.
+whole sentence, which is what the prompt asks for. No training row is made of them. They are rendered as the rows of the
+training are, because an adapter that wakes at the question does nothing to any other text.
 """
 
 from __future__ import annotations

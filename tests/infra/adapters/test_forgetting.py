@@ -98,7 +98,7 @@ def test_exchanges_are_asked_in_the_prompt_that_was_trained_on() -> None:
     assert len({row.prompt for row in GENERAL}) == len(GENERAL) >= 60
 
 
-def test_every_answer_is_one_sentence_in_words_of_its_own() -> None:
+def test_every_answer_is_one_sentence_without_a_marker_and_no_copy_of_its_passage() -> None:
     told = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
     assert all(len(sentences(one["answer"])) == 1 and not MARKER.search(one["answer"]) for one in told)
     assert not any(one["answer"] in one["passage"] for one in told)
