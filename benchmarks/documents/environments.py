@@ -50,9 +50,10 @@ def packages_of(pins: Path) -> Path:
     So the peer runs on the very libraries that Ratchet runs on. Made when it is not there. Raises NotInstalled.
     """
     folder = FOLDER / pins.stem
-    how = ("--no-deps", "--python", sys.executable, "--target", str(folder), "--requirement", str(pins))
+    packages = folder / "site-packages"  # dill takes modules elsewhere for somebody's script, and pickles them whole
+    how = ("--no-deps", "--python", sys.executable, "--target", str(packages), "--requirement", str(pins))
     _once(folder, pins, lambda: _uv("pip", "install", "--quiet", *how))
-    return folder
+    return packages
 
 
 def _once(folder: Path, pins: Path, make: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ processor seconds, all threads together, stays the same when others are using th
     tokens/s   positions computed a second, padding apart. Rows that share passages share their reading when packed, so
                a packing trainer computes fewer: compare it between trainers that read the same packs only
     padding    computed positions that hold no token, of all
+    steps      of the optimizer; supervised: tokens that carry loss (TRL's rows end with the line break after the turn too)
 
     ratchet        `LoraTrainer`: contexts without gradient, adapter after them; packs
     bare packed    forward, backward, clip, step on the same packs and nothing else
@@ -95,6 +96,7 @@ def line(way: str, rounds: list[dict[str, dict[str, float]]]) -> str:
     result: dict[str, Any] = {
         "labels_per_second": round(median(one["labels"] / one["seconds"] for one in mine), 2),
         "tokens_per_second": round(median(one["tokens"] / one["seconds"] for one in mine)),
+        "cpu_seconds_per_label": round(median(one["cpu_seconds"] / one["labels"] for one in mine), 2),
         "tokens_per_label": round(mine[0]["tokens"] / mine[0]["labels"]),
         "padding_percent": round(100 * (1 - mine[0]["tokens"] / mine[0]["positions"]), 1),
         "steps": mine[0]["steps"],

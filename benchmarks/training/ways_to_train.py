@@ -178,7 +178,7 @@ def trl(rows: list[TrainingRow], base: BaseModel, batch: int, steps: int, *, pac
             callbacks=[Clocked()],
         )
         # So many backward passes a step that there are as many steps as elsewhere; known once rows are sequences.
-        trainer.args.gradient_accumulation_steps = max(1, round(len(trainer.train_dataset) / batch / steps))
+        trainer.args.gradient_accumulation_steps = -(-len(trainer.train_dataset) // (batch * steps))
         collate = trainer.data_collator
 
         def counting(examples: list[dict[str, Any]]) -> Any:

@@ -119,19 +119,21 @@ def _base_weights(model: Any) -> dict[str, Tensor]:
     }
 
 
-def _expected_shapes(base_model: Any, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+def _expected_shapes(base_model: Any, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The name and shape of every weight an adapter of this configuration has on this model."""
     targets, rank = tuple(f".{name}" for name in config["target_modules"]), config["r"]
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, tensor in _base_weights(base_model).items():
         layer, _, kind = name.rpartition(".")
         if kind == "weight" and f".{layer}".endswith(targets):
             shapes[f"{_PREFIX}{layer}.lora_A.weight"] = (rank, tensor.shape[1])
             shapes[f"{_PREFIX}{layer}.lora_B.weight"] = (tensor.shape[0], rank)
+            if config["use_dora"]:
+                shapes[f"{_PREFIX}{layer}.lora_magnitude_vector"] = (tensor.shape[0],)
     return shapes
 
 
-def _check_weights(folder: Path, weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, int]]) -> None:
+def _check_weights(folder: Path, weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
     missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unknown:
         example = (missing or unknown)[0]

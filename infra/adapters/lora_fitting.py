@@ -1,7 +1,8 @@
 """Fitting an adapter in this process: a training job in, a proved adapter in its folder out.
 
 The adapter is active only after the passages (PEFT: `alora_invocation_tokens`). Training never needs to switch it off:
-contexts are read by the base alone, and every token of the blocks after them is the adapter's.
+contexts are read by the base alone, and every token of the blocks after them is the adapter's. A DoRA adapter is active
+everywhere, so it reads the contexts in training too.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
         progress("training: loading the base model", 0, 1)
     loaded = load_base_model(job.base, threads=job.threads, quantized=job.settings.quantized == "nf4")
     encoder = RowEncoder(loaded.tokenizer)
-    packs, validation = (pack(part, encoder, job.settings.max_block_tokens) for part in (job.rows, job.validation))
+    packs, validation = (
+        pack(part, encoder, job.settings.max_block_tokens, whole=job.settings.use_dora)
+        for part in (job.rows, job.validation)
+    )
     tuned, metrics = _fit(loaded.model, packs, validation, job, progress)
     metrics |= forgotten(tuned, job.general, encoder)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
-    write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=encoder.invocation)
+    invocation = () if job.settings.use_dora else encoder.invocation
+    write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=invocation)
     exact = tuned.unload() if job.settings.quantized == "none" else load_base_model(job.base).model
     write_proof(job.adapter, exact, loaded.tokenizer)  # of the base as it is served
     return metrics
@@ -54,10 +59,12 @@ def _require_possible(chosen: LoraSettings) -> None:
     import torch
     from transformers.integrations import get_available_reporting_integrations
 
-    if chosen.quantized != "none" and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+    wanted = {"a CUDA GPU": torch.cuda.is_available(), "the package bitsandbytes": find_spec("bitsandbytes")}
+    missing = " and ".join(name for name, there in wanted.items() if not there)
+    if chosen.quantized != "none" and missing:
         raise BadSetting(
-            "RATCHET_LORA__QUANTIZED=nf4 wants a CUDA GPU and the package bitsandbytes, and one of them is not here. "
-            "Unset it: without it the base stays in its own precision."
+            f"RATCHET_LORA__QUANTIZED={chosen.quantized} wants {' and '.join(wanted)}; not here: {missing}. Unset it: "
+            "without it the base stays in its own precision."
         )
     if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
         raise BadSetting(
@@ -93,6 +100,7 @@ def _fit(
         r=chosen.rank,
         lora_alpha=chosen.alpha,
         use_rslora=chosen.rslora,
+        use_dora=chosen.use_dora,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
         bias="none",
@@ -101,7 +109,8 @@ def _fit(
     if chosen.gradient_checkpointing:
         checkpoint_layers(model)
     lanes = 1 if torch.cuda.is_available() else min(chosen.packs_per_step, cores)
-    tokens = sum(len(block.read) for one in packs for block in one.blocks)
+    tokens = sum(len(block.read) for one in packs for block in one.blocks)  # and contexts, where it reads them
+    tokens += sum(len(one.context) for one in packs if one.whole)
     ending = EndWhenAsked(stopping.get())
     watch = ValidationWatch(
         model, validation, job.workdir, every=chosen.validation_steps or 1, patience=chosen.patience

@@ -1,5 +1,7 @@
 """Packs: the context through the base alone, its blocks through the adapter, loss where it belongs.
 
+A pack that the adapter reads whole has no context left for the base, and so an empty `Past`.
+
 Imports torch and transformers: import it inside functions.
 """
 
@@ -104,14 +106,14 @@ class ContextCache:
     def read_all(self, model: Any, contexts: Sequence[Any], lanes: Executor | None = None) -> list[Past]:
         """Of each context, in this order."""
         tokens = [tuple(context[0].tolist()) for context in contexts]
-        missing = {key: context for key, context in zip(tokens, contexts, strict=True) if key not in self._kept}
+        missing = {key: context for key, context in zip(tokens, contexts, strict=True) if key and key not in self._kept}
         made: dict[tuple[int, ...], Read] = {}
         if missing:
             with evaluating(model), model.disable_adapter():
                 openings = [self._opened(model, key) for key in missing]
                 read = (lanes.map if lanes else map)(_read, [model] * len(missing), missing.values(), openings)
                 made = dict(zip(missing, read, strict=True))
-        pasts = [Past(self._kept.get(key) or made[key]) for key in tokens]
+        pasts = [Past((self._kept.get(key) or made[key]) if key else None) for key in tokens]
         for key, past in made.items():
             if len(key) <= self._room:
                 self._room -= len(key)

@@ -4,7 +4,8 @@
     positions  0 1 2 3 4 5 | 6 7 8 9 10 | 6 7 8 9 10 | …     q: from the invocation on;  a: the completion, not its EOS
     loss                   |     * * *  |   * * * *  |       *: predicts a token of the completion, or EOS
 
-A block sees what it would see alone: its context and its own earlier tokens, at the same positions.
+A block sees what it would see alone: its context and its own earlier tokens, at the same positions. Where the adapter
+is active everywhere, it reads the context too: the context's tokens then go before those of the blocks.
 """
 
 from __future__ import annotations
@@ -39,20 +40,21 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One context and blocks that follow it in parallel."""
+    """One context and blocks that follow it in parallel. whole: the adapter reads the context too."""
 
     context: tuple[int, ...]
     blocks: tuple[Block, ...]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PackedArrays:
-    """A pack as the model takes it. n: block tokens; c: context tokens; s: supervised tokens."""
+    """A pack as the model takes it. c: tokens only the base reads; n: those the adapter reads; s: supervised."""
 
     context: NDArray[np.int64]  # (c,)
     tokens: NDArray[np.int64]  # (n,)
-    positions: NDArray[np.int64]  # (n,) restarting at c in every block
-    sees: NDArray[np.bool_]  # (n, c + n) which tokens each block token attends to
+    positions: NDArray[np.int64]  # (n,) restarting after the context in every block
+    sees: NDArray[np.bool_]  # (n, c + n) which tokens each of the n attends to
     predicting: NDArray[np.int64]  # (s,) indices into tokens whose next token carries loss
     targets: NDArray[np.int64]  # (s,) that next token
 
@@ -81,7 +83,9 @@ class RowEncoder:
         return tuple(prompt[:start]), Block(tuple(prompt[start:]), tuple(self._template.answer_ids(row.completion)))
 
 
-def pack(rows: Sequence[TrainingRow], encoder: RowEncoder, max_block_tokens: int = 512) -> list[Pack]:
+def pack(
+    rows: Sequence[TrainingRow], encoder: RowEncoder, max_block_tokens: int = 512, *, whole: bool = False
+) -> list[Pack]:
     """Packs in the order their contexts first appear; a context with more blocks than fit makes several packs.
 
     Raises BadSetting with the ids of the labels that have no answer to learn.
@@ -94,7 +98,7 @@ def pack(rows: Sequence[TrainingRow], encoder: RowEncoder, max_block_tokens: int
         if packs[-1] and sum(len(b.read) for b in packs[-1]) + len(block.read) > max_block_tokens:
             packs.append([])
         packs[-1].append(block)
-    return [Pack(context, tuple(blocks)) for context, packs in groups.items() for blocks in packs]
+    return [Pack(context, tuple(blocks), whole) for context, packs in groups.items() for blocks in packs]
 
 
 def _require_answers(rows: Sequence[TrainingRow]) -> None:
@@ -117,20 +121,23 @@ def opening_of(packs: Sequence[Pack]) -> tuple[int, ...]:
 def arrays(packed: Pack) -> PackedArrays:
     """The pack's tokens, positions, mask and supervised places."""
     context, lengths = len(packed.context), [len(block.read) for block in packed.blocks]
+    first = context if packed.whole else 0  # tokens that the adapter reads before the blocks
     total = sum(lengths)
-    sees = np.zeros((total, context + total), dtype=np.bool_)
-    sees[:, :context] = True
-    positions = np.concatenate([np.arange(context, context + length) for length in lengths])
+    sees = np.zeros((first + total, context + total), dtype=np.bool_)
+    sees[:first, :context] = np.tri(first, context, dtype=np.bool_)
+    sees[first:, :context] = True
+    positions = np.concatenate([np.arange(first), *(np.arange(context, context + length) for length in lengths)])
     predicting: list[int] = []
     start = 0
     for block, length in zip(packed.blocks, lengths, strict=True):
-        own = slice(start, start + length)
+        own = slice(first + start, first + start + length)
         sees[own, context + start : context + start + length] = np.tri(length, dtype=np.bool_)
-        predicting += range(start + len(block.question) - 1, start + length)
+        predicting += range(first + start + len(block.question) - 1, first + start + length)
         start += length
+    read = [token for block in packed.blocks for token in block.read]
     return PackedArrays(
-        context=np.array(packed.context, dtype=np.int64),
-        tokens=np.array([token for block in packed.blocks for token in block.read], dtype=np.int64),
+        context=np.array(() if packed.whole else packed.context, dtype=np.int64),
+        tokens=np.array([*packed.context[:first], *read], dtype=np.int64),
         positions=positions.astype(np.int64),
         sees=sees,
         predicting=np.array(predicting, dtype=np.int64),

@@ -20,6 +20,11 @@ class LoraSettings(BaseModel):
         default=32, ge=1, description="The adapter counts alpha / rank times, or alpha / √rank by rsLoRA"
     )
     rslora: bool = Field(default=False, description="Rank-stabilised scaling (arXiv:2312.03732): for ranks above 64")
+    use_dora: bool = Field(
+        default=False,
+        description="DoRA (arXiv:2402.09353): learns how long weights are apart from where they point. Such an adapter "
+        "is active everywhere, the passages included: PEFT has none that is both DoRA and woken by the question",
+    )
     quantized: Literal["none", "nf4"] = Field(
         default="none", description="nf4: the frozen base in 4 bits while training (QLoRA); wants a CUDA GPU"
     )

@@ -61,13 +61,20 @@ def logits_with(tuned: Any, packed: Pack, contexts: Any) -> Any:
     return block_logits(tuned, made, past)
 
 
-def adapted(loaded: LoadedBase) -> Any:
-    """The tiny model with a random adapter, as in training: a plain LoRA that only ever sees blocks."""
+def adapted(loaded: LoadedBase, dora: bool = False) -> Any:
+    """The tiny model with a random adapter, as in training: a plain LoRA that only ever sees what it is to be for."""
     import torch
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(3)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    config = LoraConfig(
+        r=4,
+        lora_alpha=8,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        init_lora_weights=False,
+        use_dora=dora,
+    )
     return get_peft_model(loaded.model, config).eval()
 
 
@@ -167,6 +174,26 @@ def test_a_packed_row_has_the_logits_it_has_alone_through_the_adapter_as_served(
             alone.append(served(input_ids=ids).logits[0, -len(block.completion) :])
     served.unload()
     assert torch.allclose(in_training, torch.cat(alone), atol=1e-4)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_a_whole_pack_has_the_logits_its_rows_have_alone_through_an_adapter_that_is_active_everywhere(
+    encoder: RowEncoder, loaded: LoadedBase, dora: bool
+) -> None:
+    import torch
+
+    always = adapted(loaded, dora)
+    packed = pack(ROWS, encoder, whole=True)[0]
+    in_training = block_logits(always, packed)
+    alone = []
+    for block in packed.blocks:
+        with torch.no_grad():
+            logits = always(input_ids=torch.tensor([[*packed.context, *block.read]])).logits
+        alone.append(logits[0, -len(block.completion) :])
+    by_the_base = block_logits(always, replace(packed, whole=False))
+    always.unload()
+    assert torch.allclose(in_training, torch.cat(alone), atol=1e-4)
+    assert not torch.allclose(by_the_base, in_training, atol=1e-2)  # so the context did go through the adapter
 
 
 def test_the_passages_are_read_by_the_base_alone(encoder: RowEncoder, loaded: LoadedBase, tuned: Any) -> None:

@@ -112,7 +112,7 @@ def test_the_same_rows_and_seed_give_the_same_adapter(
     assert trainer(base, store).train(rows(), [], tmp_path).model == undisturbed.model
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 2e-3}, {"rank": 2}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 2e-3}, {"rank": 2}, {"use_dora": True}])
 def test_another_setting_gives_another_fingerprint(base: BaseModel, store: Path, change: dict[str, float]) -> None:
     other = SETTINGS.model_copy(update=change)
     assert trainer(base, store, other).fingerprint != trainer(base, store).fingerprint

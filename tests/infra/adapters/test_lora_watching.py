@@ -76,7 +76,8 @@ def test_rank_stabilised_scaling_makes_another_adapter(base: BaseModel, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("change", "name"), [({"quantized": "nf4"}, "QUANTIZED"), ({"report_to": "wandb"}, "REPORT_TO")]
+    ("change", "name"),
+    [({"quantized": "nf4"}, "QUANTIZED=nf4 .* not here: a CUDA GPU"), ({"report_to": "wandb"}, "REPORT_TO=wandb")],
 )
 def test_what_this_machine_cannot_do_is_refused_before_anything_is_loaded(
     base: BaseModel, tmp_path: Path, change: dict[str, object], name: str
