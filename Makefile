@@ -55,9 +55,11 @@ bench-training: setup ## a LoRA training killed and resumed, eight corruptions, 
 	.venv/bin/python benchmarks/training/corruptions.py
 	.venv/bin/python benchmarks/training/speed.py
 
-bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray
+bench-prefect: setup ## ratchet up, its server killed on PostgreSQL and Redis, what a flow run costs; threads, Dask and Ray
 	.venv/bin/python benchmarks/prefect/up_ready.py
 	.venv/bin/python benchmarks/prefect/interrupted.py
+	.venv/bin/python benchmarks/prefect/server_kill.py
+	.venv/bin/python benchmarks/prefect/overhead.py
 	.venv/bin/python benchmarks/prefect/fan_out.py
 
 check: setup ## formatting, lint, types, import arrows
