@@ -57,9 +57,11 @@ bench-training: setup ## trainings killed and resumed, corruptions, speed beside
 	.venv/bin/python benchmarks/training/against_trl.py
 	.venv/bin/python benchmarks/training/learning.py $${RATCHET_HOME:-.ratchet}/learning --twice
 
-bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray
+bench-prefect: setup ## ratchet up, its server killed on PostgreSQL and Redis, what a flow run costs; threads, Dask and Ray
 	.venv/bin/python benchmarks/prefect/up_ready.py
 	.venv/bin/python benchmarks/prefect/interrupted.py
+	.venv/bin/python benchmarks/prefect/server_kill.py
+	.venv/bin/python benchmarks/prefect/overhead.py
 	.venv/bin/python benchmarks/prefect/fan_out.py
 
 bench-deploy: setup ## the service's small image as an environment of its own: its size, and an answer
