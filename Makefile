@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training check format clean
+.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training bench-deploy check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,17 +50,23 @@ bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed:
 	.venv/bin/python benchmarks/webhooks/server_killed.py --receiver-too
 	.venv/bin/python benchmarks/webhooks/to_running.py
 
-bench-training: setup ## a LoRA training killed and resumed, eight corruptions, speed beside bare loops and TRL
+bench-training: setup ## trainings killed and resumed, corruptions, speed beside bare loops and TRL, what the demo's teaches (an hour)
 	.venv/bin/python benchmarks/training/resume.py
 	.venv/bin/python benchmarks/training/corruptions.py
 	.venv/bin/python benchmarks/training/speed.py
 	.venv/bin/python benchmarks/training/against_trl.py
 	.venv/bin/python benchmarks/training/memory.py
+	.venv/bin/python benchmarks/training/learning.py $${RATCHET_HOME:-.ratchet}/learning --twice
 
-bench-prefect: setup ## ratchet up: ready, stopped, killed in the middle; re-ingestion on threads, Dask and Ray
+bench-prefect: setup ## ratchet up, its server killed on PostgreSQL and Redis, what a flow run costs; threads, Dask and Ray
 	.venv/bin/python benchmarks/prefect/up_ready.py
 	.venv/bin/python benchmarks/prefect/interrupted.py
+	.venv/bin/python benchmarks/prefect/server_kill.py
+	.venv/bin/python benchmarks/prefect/overhead.py
 	.venv/bin/python benchmarks/prefect/fan_out.py
+
+bench-deploy: setup ## the service's small image as an environment of its own: its size, and an answer
+	.venv/bin/python benchmarks/deploy/small_image.py
 
 check: setup ## formatting, lint, types, import arrows
 	.venv/bin/ruff format --check .

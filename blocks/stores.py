@@ -8,12 +8,12 @@ from blocks.chosen import SettingsBlock, as_in_settings
 
 
 class RatchetStores(SettingsBlock):
-    """The catalog's database, the folder of artifacts and models, and the S3-compatible store that is read from."""
+    """The catalog's database, where artifacts and models lie, and the S3-compatible store that is spoken to."""
 
     _block_type_name = "Ratchet stores"
     _block_type_slug = "ratchet-stores"
     _description = (
-        "Where state lies: the catalog's database, the folder of artifacts and models, an S3-compatible store."
+        "Where state lies: the catalog's database, the folder or bucket of artifacts, an S3-compatible store."
     )
     _code_example = """```python
 from blocks import RatchetStores
@@ -23,4 +23,5 @@ await RatchetStores(home="/srv/ratchet", database_url="postgresql+psycopg://ratc
 
     home: str | None = as_in_settings("home", "Folder")
     database_url: SecretStr | None = as_in_settings("database_url", "Catalog")
+    artifacts_uri: str | None = as_in_settings("artifacts_uri", "Artifacts")
     s3_endpoint_url: str | None = as_in_settings("s3_endpoint_url", "S3 endpoint")

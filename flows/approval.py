@@ -19,7 +19,8 @@ from prefect.input import RunInput
 from prefect.input.actions import acreate_flow_run_input, afilter_flow_run_input, aread_flow_run_input
 from pydantic import Field, TypeAdapter, create_model
 
-from flows.running import log, publish_evaluation
+from flows.drawing import publish_evaluation
+from flows.running import log
 from infra.workbench import Workbench
 from tasks.core.approval import Question
 from tasks.core.evidence import PAGE, REPORT

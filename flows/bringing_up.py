@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,9 +15,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import httpx
 
 from infra.deploy.interrupted_runs import begin_again
 from infra.deploy.processes import LIGHT_POOL, TRAINING_POOL, Ports, Process, processes
@@ -27,7 +30,12 @@ from tasks.core.errors import RatchetError, UsageError
 
 POOLS = (LIGHT_POOL, TRAINING_POOL)
 WORKERS = ("worker", "trainer")
+POOL_OF = dict(zip(WORKERS, POOLS, strict=True))
 READY_SECONDS = 120.0
+MARGIN = timedelta(seconds=2)  # between the end of a worker and what its runs said of it
+SLOTS = {  # who holds a concurrency slot: a server that forgot it, by a restart, ends the run at the next renewal
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"
+}
 COLOURS = {"prefect": "blue", "service": "green", "hooks": "magenta", "worker": "cyan", "trainer": "yellow"}
 
 
@@ -43,12 +51,12 @@ def bring_up(ports: Ports) -> None:
         wanted = [one for one in processes(ports) if not (named and one.name == "prefect")]
         require_free(wanted)
         api = named or f"http://127.0.0.1:{ports.prefect}/api"
-        supervisor = Supervisor(_say, environment(home, api))
+        supervisor = Supervisor(_say, environment(home, api, ports))
         with _told_to_stop(stop):
             try:
                 _start(supervisor, wanted, api, stop, own_server=not named)
                 _welcome(ports, api)
-                _keep(supervisor, wanted, stop)
+                _keep(supervisor, api, stop, own_server=not named)
             finally:
                 _end(supervisor, wanted, api, own_server=not named)
 
@@ -59,10 +67,15 @@ def chosen_ports(prefect: int, service: int | None, hooks: int | None) -> Ports:
     return Ports(prefect, hooks or settings.webhook_port, service or settings.service_port)
 
 
-def environment(home: Path, api: str) -> dict[str, str]:
-    """What the programs find: this process's environment, one home, one Prefect API, and no telemetry."""
-    own = {"RATCHET_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_API_URL": api}
-    return {**QUIET, **os.environ, **own}
+def environment(home: Path, api: str, ports: Ports) -> dict[str, str]:
+    """What the programs find: this process's environment, one home, one Prefect API, one service, and no telemetry."""
+    own = {
+        "RATCHET_HOME": str(home),
+        "RATCHET_SERVICE_PORT": str(ports.service),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": api,
+    }
+    return {**QUIET, **SLOTS, **os.environ, **own}
 
 
 @contextmanager
@@ -132,11 +145,15 @@ def _start(
         _wait(f"http://127.0.0.1:{one.port}{one.health}", one.name, supervisor, stop)
 
 
+def directly() -> str:
+    """The command that starts a run in this interpreter's environment, with no other one before it."""
+    return shlex.join((sys.executable, "-m", "prefect.engine"))
+
+
 def _deploy(environ: Mapping[str, str]) -> None:
-    """Pools, deployments, automations: brought in line before a worker asks for them."""
-    done = subprocess.run(
-        resolved(("ratchet", "deploy")), env=dict(environ), capture_output=True, text=True, check=False
-    )
+    """Pools, deployments, automations: brought in line before a worker asks; these workers do the runs themselves."""
+    here = {"RATCHET_RUN_COMMAND": directly(), **environ, "RATCHET_WORK_POOLS": "process"}
+    done = subprocess.run(resolved(("ratchet", "deploy")), env=here, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         _say("deploy", line)
     if done.returncode:
@@ -163,10 +180,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _keep(supervisor: Supervisor, wanted: Sequence[Process], stop: threading.Event) -> None:
+def _keep(supervisor: Supervisor, api: str, stop: threading.Event, *, own_server: bool) -> None:
+    looked = datetime.now(UTC)
     while not stop.wait(1):
+        before, looked = looked, datetime.now(UTC)
         for name, code in supervisor.ended().items():
             _say(name, f"ended with exit code {code}; it is started again")
+            if own_server and name in WORKERS:  # its runs ended with it, and before the next one nobody else has any
+                with suppress(httpx.HTTPError):  # a server that is away: then tend-runs does it
+                    _told(begin_again(api, [POOL_OF[name]], crashed_since=before - MARGIN))
             if not supervisor.restart(name):
                 raise RatchetError(f"{name} ends again and again. What it said is above; then run ratchet up again.")
 

@@ -184,7 +184,7 @@ def labels_export(assistant: str, file: Path, dataset: str | None, model: str | 
 
 @assistant_command("models")
 def models(assistant: str) -> Shown:
-    """Every model: base, adapters, hosted; which releases use it, and what it was trained on."""
+    """Every model: base, adapters, hosted, and jobs at a vendor; which releases use it, what it was trained on."""
     from flows.model_commands import show_models
 
     return show_models(open_bench(assistant))

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from blocks.assistant import open_assistant
 from flows.announcing import announce_verdict
+from flows.drawing import all_of, drawn_progress, publish_evaluation
 from flows.naming import run_name
 from flows.requests import AssistantRequest
-from flows.running import perform, publish_evaluation
+from flows.running import perform
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, evaluation, probes, releases
 from tasks.core.errors import NotFound
@@ -42,7 +43,8 @@ async def evaluate(bench: Workbench, release: str) -> Evaluation:
     baseline = None
     if standing.release is not None and not standing.unproven:
         baseline = bench.releases.release(bench.assistant, standing.release).manifest
-    judged = await perform(evaluation.evaluate, bench.evaluation, candidate, baseline, shown_progress())
+    progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-evaluation-progress"))
+    judged = await perform(evaluation.evaluate, bench.evaluation, candidate, baseline, progress)
     await publish_evaluation(bench, judged)
     announce_verdict(bench.assistant, judged)
     return judged

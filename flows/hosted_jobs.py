@@ -13,12 +13,16 @@ from tasks.core.hosted_jobs import HostedJob
 from tasks.core.hosted_retirement import Alarm, alarms, outlook, proposal, retirement_of, vendor_of
 
 
-def retirements(bench: Workbench, today: date | None = None) -> list[Alarm]:
-    """An alarm per hosted model of this assistant that stops within 90 days, or has stopped. Asks no vendor."""
-    made = {model.ref.base for model in bench.trainings.models(bench.assistant) if model.ref.kind == "hosted"}
-    standing = bench.releases.standing(bench.assistant)
+def retirements(bench: Workbench, today: date | None = None, *, assistant: str | None = None) -> list[Alarm]:
+    """An alarm per hosted model of this assistant that stops within 90 days, or has stopped. Asks no vendor.
+
+    assistant: another one of the same catalog, whose models are at the vendor of these settings.
+    """
+    name = assistant or bench.assistant
+    made = {model.ref.base for model in bench.trainings.models(name) if model.ref.kind == "hosted"}
+    standing = bench.releases.standing(name)
     if standing.release is not None:
-        served = bench.releases.release(bench.assistant, standing.release).manifest.model
+        served = bench.releases.release(name, standing.release).manifest.model
         made |= {served.base} if served.kind == "hosted" else set()
     return alarms(made, vendor_of(bench.settings.hosted_base_url), today or datetime.now(UTC).date())
 
@@ -32,14 +36,14 @@ def show_hosted_jobs(bench: Workbench) -> Shown:
     rows = [(one.intent[:10], one.state, one.job or "", one.model or "", f"{one.cost_usd:,.2f}") for one in jobs]
     lines = [table(("intent", "state", "job", "model", "USD"), rows) if rows else "There are no hosted jobs."]
     lines += [alarm.sentence for alarm in due] + ([ahead] if ahead else [])
-    data = {"jobs": [_as_json(one) for one in jobs], "alarms": [_alarm(one) for one in due], "outlook": ahead}
+    data = {"jobs": [job_as_json(one) for one in jobs], "alarms": [_alarm(one) for one in due], "outlook": ahead}
     return Shown(data, "\n".join(lines))
 
 
 def show_hosted_cancel(bench: Workbench, intent: str) -> Shown:
     """Ends a job, at the vendor too."""
     job = hosted_aftercare.cancel(bench.hosted, _whole(bench, intent))
-    return Shown(_as_json(job), f"Job {job.job or job.intent} is {job.state}.")
+    return Shown(job_as_json(job), f"Job {job.job or job.intent} is {job.state}.")
 
 
 def show_deleted_files(bench: Workbench, intent: str) -> Shown:
@@ -75,7 +79,8 @@ def _whole(bench: Workbench, intent: str) -> str:
     return alike[0] if len(alike) == 1 else intent
 
 
-def _as_json(job: HostedJob) -> dict[str, object]:
+def job_as_json(job: HostedJob) -> dict[str, object]:
+    """A job as every `--json` that shows it tells it."""
     error = {"code": job.error.code, "message": job.error.message, "param": job.error.param} if job.error else None
     return {
         "intent": job.intent,

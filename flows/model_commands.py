@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,15 @@ if TYPE_CHECKING:
 
 
 def show_models(bench: Workbench) -> Shown:
-    """Every model: base, adapters, hosted; its state, the releases that use it, and where it comes from."""
+    """Every model: base, adapters, hosted; its state, the releases that use it, and where it comes from.
+
+    A vendor's job that has made none stands among them, with the job's state.
+    """
+    from flows.hosted_jobs import job_as_json
+
     entries, trained = _registry(bench), {model.id: model for model in bench.trainings.models(bench.assistant)}
     data = [_entry(entry, trained.get(entry.id)) for entry in entries]
+    jobs = bench.hosted_jobs.jobs(bench.assistant)
     rows = [
         (
             x["model"][:22],
@@ -25,11 +32,32 @@ def show_models(bench: Workbench) -> Shown:
             ", ".join(x["releases"]) or "none",
             minute(x["created"]) if x["created"] else "",
             f"{x['lineage']['labels']} labels, snapshot {x['lineage']['snapshot']}" if x["lineage"] else "",
+            _forgot(x["lineage"]["metrics"]) if x["lineage"] else "",
         )
         for x in data
     ]
-    text = table(("model", "kind", "state", "releases", "trained", "on"), rows, widest=40)
-    return Shown({"models": data}, text if data else "No models yet. Start with `ratchet ingest PATH`.")
+    rows += [
+        (
+            job.job or job.intent,
+            "hosted job",
+            job.state,
+            "none",
+            "",
+            f"{job.tokens:,} tokens, {job.cost_usd:.2f} USD",
+            "",
+        )
+        for job in jobs
+        if job.model not in trained
+    ]
+    text = table(("model", "kind", "state", "releases", "trained", "on", "forgot"), rows, widest=40)
+    shown = {"models": data, "jobs": [job_as_json(job) for job in jobs]}
+    return Shown(shown, text if rows else "No models yet. Start with `ratchet ingest PATH`.")
+
+
+def _forgot(metrics: Mapping[str, float]) -> str:
+    """How much worse it is at general exchanges than its base; nothing where that was not measured."""
+    nats = metrics.get("forgetting_nats_per_token")
+    return "" if nats is None else f"{nats:+.3f} nats/token"
 
 
 def show_export(bench: Workbench, file: Path, dataset: str | None, model: str | None) -> Shown:

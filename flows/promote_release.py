@@ -10,6 +10,7 @@ from pydantic import Field
 from blocks.assistant import open_assistant
 from flows.announcing import announce
 from flows.approval import Decision, asked_before, decision_on, deployed_run
+from flows.drawing import publish_promotion
 from flows.naming import run_name
 from flows.requests import AssistantRequest, whoever_runs_this
 from flows.running import log, perform
@@ -191,4 +192,5 @@ async def _move(
     )
     if made is not None:
         announce(bench.assistant, "release.promoted", made.release, previous=made.previous)
+        await publish_promotion(bench, made)
     return made

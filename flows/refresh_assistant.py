@@ -10,6 +10,7 @@ from pydantic import Field
 from blocks.assistant import open_assistant
 from flows.announcing import announce
 from flows.approval import asked_elsewhere, recalled
+from flows.drawing import publish_promotion
 from flows.evaluate_release import evaluate, propose
 from flows.naming import run_name
 from flows.promote_release import promote_judged, topic_now
@@ -89,4 +90,5 @@ async def go_live_unproven(bench: Workbench, release: ReleaseRow) -> Promotion |
     )
     if made is not None:
         announce(bench.assistant, "release.promoted", made.release, previous=made.previous)
+        await publish_promotion(bench, made)
     return made

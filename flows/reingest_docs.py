@@ -8,6 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.drawing import all_of, drawn_progress, publish_documents
 from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform
@@ -16,6 +17,7 @@ from infra.workbench import Workbench, shown_progress
 from tasks import documents, probes, snapshots, sources
 from tasks.core.document_catalog import RegisteredSource
 from tasks.core.ingestion import IngestReport, Plan
+from tasks.core.ports import Progress
 from tasks.portions import file_portions, text_portions
 
 
@@ -73,12 +75,16 @@ async def reingest_docs(request: ReingestRequest) -> IngestReport:
 
 async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
     """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
-    shop, progress, size = bench.documents, shown_progress(), bench.settings.fan_out_documents
+    shop, size = bench.documents, bench.settings.fan_out_documents
+    progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-ingest-progress"))
     if request.plan:
-        plan = await _plan(bench, request)
-        return await perform(snapshots.predict, shop, await perform(documents.read, shop, plan, None, progress))
+        plan = await _plan(bench, request, progress)
+        draft = await perform(documents.read, shop, plan, None, progress)
+        report = await perform(snapshots.predict, shop, draft)
+        await publish_documents(bench, draft, report)
+        return report
     with documents.holding_lease(shop) as lease:
-        plan = await _plan(bench, request)
+        plan = await _plan(bench, request, progress)
         await spread(bench, request, file_portions(shop, plan, size), lease)
         draft = await perform(documents.read, shop, plan, lease, progress)
         missing = await asyncio.to_thread(snapshots.to_embed, shop, draft)
@@ -86,15 +92,16 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
         embedded = await perform(snapshots.embed, shop, draft, lease, progress, missing)
         built = await perform(snapshots.build, shop, embedded, lease, progress)
         report = await perform(snapshots.publish, shop, built, lease)
+    await publish_documents(bench, draft, report)
     if report.is_new:
         probes.require_no_alarm(await perform(probes.recheck_probes, bench.probes))
     return report
 
 
-async def _plan(bench: Workbench, request: ReingestRequest) -> Plan:
+async def _plan(bench: Workbench, request: ReingestRequest, progress: Progress | None) -> Plan:
     shop = bench.documents
     where = await _where(bench, request)
-    found = await perform(sources.scan, shop, where, shown_progress())
+    found = await perform(sources.scan, shop, where, progress)
     return await perform(
         documents.plan,
         shop,

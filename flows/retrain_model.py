@@ -11,12 +11,13 @@ from pydantic import Field
 
 from blocks.assistant import open_assistant
 from flows.approval import asked_elsewhere, recalled
+from flows.drawing import all_of, drawn_progress, logged_progress, publish_report
 from flows.evaluate_release import evaluate, register
 from flows.hosted_jobs import retirements
 from flows.naming import run_name
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
-from flows.running import all_of, drawn_progress, log, logged_progress, perform, publish_report
+from flows.running import log, perform
 from infra.workbench import Workbench, shown_progress
 from tasks import candidates, training
 from tasks.core.candidates import reference
@@ -132,7 +133,11 @@ async def train(
     log(choice.reason)
     trainer = bench.training_by(choice.method, another=request.force)
     told = logged_progress() if choice.method == "openai" and not shown_progress() else None
-    progress = all_of(shown_progress(), told, drawn_progress() if choice.method == "lora" else None)
+    progress = all_of(
+        shown_progress(),
+        told,
+        drawn_progress(f"{bench.assistant}-training-progress") if choice.method == "lora" else None,
+    )
     made = await perform(training.train_and_register, trainer, rows, progress)
     if made.model.lineage.record:
         curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())

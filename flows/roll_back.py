@@ -7,6 +7,7 @@ from pydantic import Field
 
 from blocks.assistant import open_assistant
 from flows.announcing import announce
+from flows.drawing import publish_promotion
 from flows.naming import run_name
 from flows.requests import AssistantRequest, whoever_runs_this
 from flows.running import perform
@@ -39,4 +40,5 @@ async def roll_back(request: RollBackRequest) -> Promotion:
     async with open_assistant(request.assistant, request.block) as bench:
         made = await perform(releases.roll_back, bench.release_bench, to=request.to, who=who, reason=request.reason)
         announce(bench.assistant, "release.rolled-back", made.release, previous=made.previous)
+        await publish_promotion(bench, made)
         return made

@@ -1,8 +1,8 @@
-"""Crash the runs whose process is gone, so that what they hold is free and waiting runs go on."""
+"""Begin runs again whose process is gone, so that no work is lost and what they hold is free."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
@@ -10,19 +10,19 @@ from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.context import FlowRunContext
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
-from prefect.states import Crashed
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import log
-from infra.deploy.catalogue import RUNS
-from tasks.core.stuck_runs import Patience, RunSigns, lost
+from infra.deploy.catalogue import ONCE, RUNS
+from tasks.core.stuck_runs import Patience, RunSigns, lost, next_state
 
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _STATES = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
@@ -43,14 +43,20 @@ class TendRequest(BaseModel):
     silent_seconds: float = Field(
         default=600, ge=90, title="Silent for", description="Seconds without a heartbeat; three of them are 540"
     )
+    crashed_seconds: float = Field(
+        default=3600,
+        ge=0,
+        title="Crashed within",
+        description="Seconds in which a run that crashed by itself is begun again; 0: it is not",
+    )
     plan: bool = Field(default=False, title="Plan only", description="Say which runs are lost, and change nothing")
 
 
 @flow(name="tend-runs", flow_run_name="tend runs")
 async def tend_runs(request: TendRequest) -> list[str]:
-    """Find runs of Ratchet that are Pending or Running without a process and crash them; give a sentence for each.
+    """Find runs of Ratchet that lost their process and begin them again, three times at most; a sentence for each.
 
-    What they were doing is safe to begin again: the next run of the same flow takes over its lease when it runs out.
+    They go on where they were. A rollback is crashed instead: begun twice it would go back twice.
 
     Args:
         request: How long a run may be silent.
@@ -63,21 +69,46 @@ async def tend(client: PrefectClient, request: TendRequest) -> list[str]:
     """The same, with a client."""
     patience = Patience(request.pending_seconds, request.silent_seconds)
     sentences = []
-    for run in await _unfinished(client):
+    for run in await _runs(client, FlowRunFilter(state=_state_is(*_STATES))):
         why = lost(await _signs(client, run), patience)
-        if why is None:
-            continue
-        if not request.plan:
-            await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
-        sentences.append(f"{run.name}: {why}")
-        log(sentences[-1])
+        if why is not None:
+            sentences += await _put_right(client, run, why, plan=request.plan)
+    since = datetime.now(UTC) - timedelta(seconds=request.crashed_seconds)
+    late = FlowRunFilter(
+        state=_state_is(StateType.CRASHED), end_time=FlowRunFilterEndTime.model_validate({"after_": since})
+    )
+    for run in await _runs(client, late):
+        assert run.state is not None
+        sentences += await _put_right(client, run, run.state.message or "It crashed.", plan=request.plan)
+    for sentence in sentences:
+        log(sentence)
     return sentences
 
 
-async def _unfinished(client: PrefectClient) -> list[FlowRun]:
-    ours = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[RUNS]), state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_STATES))
-    )
+async def _put_right(client: PrefectClient, run: FlowRun, why: str, *, plan: bool) -> list[str]:
+    """The sentence about a run whose state changes; none about one that crashed and stays so."""
+    assert run.state is not None
+    history = await client.read_flow_run_states(run.id)
+    starts = sum(state.type is StateType.PENDING for state in history)
+    wanted = next_state(run.state.type.value, starts, why, once=ONCE in run.tags)
+    if wanted.type == run.state.type.value:
+        return []
+    if not plan:
+        if (await client.read_flow_run(run.id)).state_id != run.state_id:
+            return []  # its process was there after all
+        state: State = State(type=StateType(wanted.type), name=wanted.name, message=wanted.message)
+        # Crashed by force only where Prefect wants Cancelled: a run that completes in this moment stays so.
+        force = wanted.type != "CRASHED" or run.state_type is StateType.CANCELLING
+        await client.set_flow_run_state(run.id, state, force=force)
+    return [f"{run.name}: {wanted.message}"]
+
+
+def _state_is(*types: StateType) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))
+
+
+async def _runs(client: PrefectClient, which: FlowRunFilter) -> list[FlowRun]:
+    ours = which.model_copy(update={"tags": FlowRunFilterTags(all_=[RUNS])})
     runs = await client.read_flow_runs(flow_run_filter=ours, limit=_AT_ONCE)
     context = FlowRunContext.get()
     this = context.flow_run.id if context is not None and context.flow_run is not None else None

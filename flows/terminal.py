@@ -14,6 +14,7 @@ import click
 from tasks.core.errors import RatchetError, UsageError
 
 DONE, FAILED, WRONG_USAGE, HELD, REJECTED = 0, 1, 2, 3, 4
+STOPPED = 128 + 2  # as shells report SIGINT
 STATUS_OF_VERDICT = {"PROMOTE": DONE, "HOLD": HELD, "REJECT": REJECTED}
 
 
@@ -32,6 +33,11 @@ def show(run: Callable[[], Shown], *, as_json: bool) -> None:
         shown = run()
     except RatchetError as error:
         shown = _of_error(error, as_json)
+    except KeyboardInterrupt:
+        click.echo("\nratchet: stopped. What was done is kept; the same command goes on from there.", err=True)
+        shown = Shown(
+            {"error": {"code": "interrupted", "message": "Stopped by Ctrl-C."}} if as_json else {}, "", STOPPED
+        )
     if as_json:
         click.echo(json.dumps(shown.data, ensure_ascii=False))
     elif shown.text:

@@ -8,9 +8,10 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.assistant import open_assistant
+from flows.drawing import publish_report
 from flows.naming import run_name
 from flows.requests import AssistantRequest
-from flows.running import perform, publish_report
+from flows.running import perform
 from infra.workbench import Workbench
 from tasks import documents, probes, vacuum
 from tasks.vacuum import VacuumReport

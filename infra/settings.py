@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL of the catalog; default: a file in home"
     )
+    artifacts_uri: str | None = Field(
+        default=None,
+        pattern="^s3://.",
+        description="s3://bucket/prefix of adapters, evidence and training rows, for several machines; default: home",
+    )
     base_model: str = Field(
         default="smollm2-135m-instruct",
         description="The packaged SmolLM2, or any Hugging Face causal model by name or folder",
@@ -162,6 +167,9 @@ class Settings(BaseSettings):
     replay_fraction: float | None = Field(
         default=None, ge=0, lt=1, description="Train on new labels and this share of older ones; none: on every label"
     )
+    closed_book_fraction: float = Field(
+        default=0, ge=0, lt=1, description="Share of training rows that ask without passages, for the pattern tuned"
+    )
     lora: LoraSettings = Field(default_factory=LoraSettings, description="How an adapter is trained here")
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"
@@ -215,6 +223,15 @@ class Settings(BaseSettings):
     )
     vacuum_grace_hours: float = Field(
         default=24, ge=0, description="Artifacts and training folders younger than this are never vacuumed"
+    )
+
+    work_pools: Literal["process", "kubernetes"] = Field(
+        default="process", description="How `ratchet deploy` has runs done: by workers themselves, or each in a job"
+    )
+    run_command: str | None = Field(
+        default=None,
+        description="What a worker starts for a run, such as `python -m prefect.engine` with a `python` on its path; "
+        "default: Prefect's way, which starts another interpreter first to look for a workspace",
     )
 
     policy: Policy = Field(default_factory=Policy, description="What a release must prove")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from infra.adapters.catalog.outbox import CatalogOutbox
     from infra.adapters.catalog.releases import CatalogReleases
     from infra.adapters.catalog.training import CatalogTrainings
-    from infra.adapters.folder_artifacts import FolderArtifacts
     from infra.adapters.unstructured_parser import UnstructuredParser
     from tasks.anchors import AnchorBench
     from tasks.answering import AnsweringBench
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from tasks.core.document_catalog import RegisteredSource
     from tasks.core.labels import Label
     from tasks.core.pace import Blessing, Rehearsal
-    from tasks.core.ports import ChatModels, Embedder, Reranker, Source, VectorIndex
+    from tasks.core.ports import ArtifactStore, ChatModels, Embedder, Reranker, Source, VectorIndex
     from tasks.core.releases import ReleaseManifest
     from tasks.documents import DocumentsBench
     from tasks.evaluation import EvaluationBench, Judge
@@ -160,11 +159,11 @@ class Workbench:
         return WeaviateIndex(where, self.document_catalog.identity())
 
     @cached_property
-    def artifacts(self) -> FolderArtifacts:
-        """Adapters and evidence, by the digest of what they hold."""
-        from infra.adapters.folder_artifacts import FolderArtifacts
+    def artifacts(self) -> ArtifactStore:
+        """Adapters and evidence, by the digest of what they hold: in a bucket where one is named, else in home."""
+        from infra.adapters.open_artifacts import open_artifacts
 
-        return FolderArtifacts(self.home / "artifacts")
+        return open_artifacts(self.settings, self.home, lambda: self.document_catalog.identity())
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -263,6 +262,7 @@ class Workbench:
         from infra.adapters.lora_trainer import LoraTrainer
         from infra.adapters.training_process import ChildFitting
         from tasks.core.retraining import RetrainTiming
+        from tasks.core.training_rows import RowSettings
         from tasks.training import TrainingBench
 
         trainer = LoraTrainer(
@@ -284,6 +284,7 @@ class Workbench:
                 min_interval_hours=self.settings.retrain_min_interval_hours,
                 max_age_days=self.settings.retrain_max_age_days,
             ),
+            rows=RowSettings(closed_book_fraction=self.settings.closed_book_fraction),
             replay_fraction=self.settings.replay_fraction,
             artifacts=self.artifacts,
         )
@@ -447,15 +448,14 @@ class Workbench:
     def vacuum(self) -> VacuumBench:
         """For tasks.vacuum."""
         from infra.adapters.catalog.retention import CatalogRetention
-        from infra.adapters.leftover_folders import LeftoverFolders
+        from infra.adapters.open_artifacts import open_leftovers
         from tasks.vacuum import VacuumBench
 
-        grace = self.settings.vacuum_grace_hours * 3600
         return VacuumBench(
             documents=self.documents,
             releases=self.releases,
             retention=CatalogRetention(self.engine),
-            leftovers=LeftoverFolders(self.home / "artifacts", self.home / "trainings", grace),
+            leftovers=open_leftovers(self.settings, self.home, self.document_catalog.identity),
             anchors=self.anchors,
             keep_releases=self.settings.keep_releases,
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
+from tasks.confidence import confidences
 from tasks.core.answers import AbstainedBecause, Answer, Passage
-from tasks.core.confidence import confidence
 from tasks.core.documents import Hit
 from tasks.core.errors import UsageError
 from tasks.core.passages import packed
@@ -17,6 +17,7 @@ from tasks.core.ports import ChatModel, ChatModels, Completion, Message, Progres
 from tasks.core.prompts import INVOCATION, render
 from tasks.core.releases import ReleaseManifest, canonical_json
 from tasks.core.replies import Reply, settle, whole_sentences
+from tasks.remembered_questions import RememberedQuestions
 from tasks.retrieval import RetrievalBench, retrieve
 
 PORTION = 32  # prompts asked, and then cached, together
@@ -46,6 +47,15 @@ _NOTHING = Completion("", prompt_tokens=0, completion_tokens=0)
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """A question, its hits, and how sure retrieval is of them."""
+
+    question: str
+    hits: Sequence[Hit]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """A question, what was found for it, and either the prompt or the reason not to ask the model."""
 
@@ -65,7 +75,7 @@ def answer(
     """
     chat = _open(manifest, bench)
     count = _counter(chat)
-    asked = [_ask(question, hits, manifest, count) for question, hits in _retrieve(questions, manifest, bench)]
+    asked = [_ask(found, manifest, count) for found in _retrieve(questions, manifest, bench)]
     limit = manifest.limits.max_new_tokens
     written = iter(_complete([one.prompt for one in asked if one.prompt], limit, chat, bench.completions, progress))
     release = manifest.id
@@ -88,8 +98,8 @@ def stream_answer(question: str, manifest: ReleaseManifest, bench: AnsweringBenc
         yield final
         return
     chat = _open(manifest, bench)
-    [(_, hits)] = _retrieve([question], manifest, bench)
-    asked = _ask(question, hits, manifest, _counter(chat))
+    (found,) = _retrieve([question], manifest, bench)
+    asked = _ask(found, manifest, _counter(chat))
     raw, sent = "", ""
     for piece in chat.stream(asked.prompt, max_new_tokens=manifest.limits.max_new_tokens) if asked.prompt else ():
         raw += piece
@@ -112,19 +122,20 @@ def _open(manifest: ReleaseManifest, bench: AnsweringBench) -> ChatModel:
     return bench.chat.open(manifest.model)
 
 
-def _retrieve(
-    questions: Sequence[str], manifest: ReleaseManifest, bench: AnsweringBench
-) -> list[tuple[str, list[Hit]]]:
-    """Each question with its hits at the release's snapshot; none for a model that answers from what it learned."""
+def _retrieve(questions: Sequence[str], manifest: ReleaseManifest, bench: AnsweringBench) -> list[_Found]:
+    """What there is at the release's snapshot; nothing for a model that answers from what it learned."""
     if manifest.pattern == "tuned":
-        return [(question, []) for question in questions]
-    found = retrieve(bench.retrieval.of(manifest.assistant), manifest.snapshot, questions, manifest.retrieval)
-    return list(zip(questions, found, strict=True))
+        return [_Found(question, [], 0.0) for question in questions]
+    retrieval = bench.retrieval.of(manifest.assistant)
+    retrieval = replace(retrieval, embedder=RememberedQuestions(retrieval.embedder))
+    found = retrieve(retrieval, manifest.snapshot, questions, manifest.retrieval)
+    sure = confidences(retrieval.embedder, questions, found, manifest.retrieval)
+    return [_Found(*one) for one in zip(questions, found, sure, strict=True)]
 
 
-def _ask(question: str, hits: Sequence[Hit], manifest: ReleaseManifest, count: Callable[[str], int]) -> _Asked:
-    sure = confidence(question, hits)
-    passages = packed(hits, manifest.limits.max_context_tokens, count)
+def _ask(found: _Found, manifest: ReleaseManifest, count: Callable[[str], int]) -> _Asked:
+    question, sure = found.question, found.confidence
+    passages = packed(found.hits, manifest.limits.max_context_tokens, count)
     least = manifest.retrieval.min_confidence
     if manifest.pattern != "tuned" and not passages:
         return _Asked(question, passages, sure, because="no-passages")

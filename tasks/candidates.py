@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from tasks.confidence import confidences
 from tasks.core.candidates import abstention_of, example_labels, on_base_model, on_snapshot, reference, with_model
-from tasks.core.confidence import calibrate, confidence
+from tasks.core.confidence import calibrate
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.documents import Chunk, Hit, Snapshot
 from tasks.core.errors import NotFound
@@ -130,13 +131,17 @@ def tuned_candidate(
     The threshold comes from training and validation labels only; it is about retrieval, which the model cannot change.
     """
     labels = [label for label in accepted_labels(bench) if label.split != "golden"]
-    found = retrieve(bench.retrieval, reference(snapshot), [label.question for label in labels], start.retrieval)
-    sure = {label.id: confidence(label.question, hits) for label, hits in zip(labels, found, strict=True)}
+    questions = [label.question for label in labels]
+    settings = start.retrieval.model_copy(update={"confidence": "sentence"})
+    found = retrieve(bench.retrieval, reference(snapshot), questions, settings)
+    sure = confidences(bench.retrieval.embedder, questions, found, settings)
+    known = list(zip(labels, sure, strict=True))
     least = calibrate(
-        [sure[label.id] for label in labels if not label.unanswerable],
-        [sure[label.id] for label in labels if label.unanswerable],
+        [confidence for label, confidence in known if not label.unanswerable],
+        [confidence for label, confidence in known if label.unanswerable],
     )
-    retrieval = start.retrieval.model_copy(update={"min_confidence": least})
+    retrieval = start.retrieval if least is None else settings
+    retrieval = retrieval.model_copy(update={"min_confidence": least})
     return with_model(start, snapshot, model, tuned_prompt(start.prompt), retrieval)
 
 
@@ -154,8 +159,11 @@ def _as_wished(bench: CandidateBench, manifest: ReleaseManifest) -> ReleaseManif
     wish = _wish(bench)
     if wish is None:
         return manifest
-    least = manifest.retrieval.min_confidence if wish.min_confidence is None else wish.min_confidence
-    return manifest.model_copy(update={"retrieval": wish.model_copy(update={"min_confidence": least})})
+    standing = manifest.retrieval
+    if wish.min_confidence is None and standing.min_confidence is not None:
+        kept = {"confidence": standing.confidence, "min_confidence": standing.min_confidence}
+        wish = wish.model_copy(update=kept)
+    return manifest.model_copy(update={"retrieval": wish})
 
 
 def _wish(bench: CandidateBench) -> RetrievalSettings | None:

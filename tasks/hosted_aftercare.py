@@ -1,4 +1,4 @@
-"""What is done to hosted jobs beside following them: nudge, cancel, delete files, keep what a dying model said."""
+"""What is done to hosted jobs beside following them: nudge, cancel, delete files, warn of and keep a dying model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,45 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
 
 from tasks.core.answers import Answer
 from tasks.core.errors import NotFound, OutcomeUnknown, UsageError
 from tasks.core.hosted_jobs import ACTIVE, ENDED, HostedJob
+from tasks.core.hosted_retirement import Alarm
 from tasks.core.hosted_training import found, moved, not_found, nudged, observed, ours
 from tasks.core.labels import Label, golden_set
 from tasks.core.ports import ArtifactStore
 from tasks.core.releases import ReleaseManifest, canonical_json
 from tasks.core.webhook_signatures import verified
 from tasks.hosted_training import HostedBench, HostedJobs, change_row
+from tasks.outbox import MODEL_RETIRING, telling_key
 
 KIND = "golden-answers"
+
+
+class Reminders(Protocol):
+    """The part of the outbox that notices are put into by themselves, where nothing else changes with them."""
+
+    def note(self, assistant: str, topic: str, key: str, payload: Mapping[str, JsonValue]) -> bool:
+        """Commits a notice to be told; whether there was none under this key, told or not."""
+
+
+def note_alarms(outbox: Reminders, assistant: str, due: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    """The alarms that are to be told now: once for each model and each of 90, 30, 7 days and the day it stops."""
+    return tuple(alarm for alarm in due if _noted(outbox, assistant, alarm))
+
+
+def _noted(outbox: Reminders, assistant: str, alarm: Alarm) -> bool:
+    # No days left: a notice may wait, and the date stays true.
+    about: dict[str, JsonValue] = {
+        "model": alarm.model,
+        "stops": alarm.stops.isoformat(),
+        "within_days": alarm.within_days,
+    }
+    return outbox.note(assistant, MODEL_RETIRING, telling_key(assistant, MODEL_RETIRING, [alarm.key]), about)
 
 
 def nudge(

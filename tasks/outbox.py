@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 THRESHOLD_REACHED = "labels.threshold-reached"
 DOCS_CHANGED = "docs.changed"
+MODEL_RETIRING = "model.retiring"  # no flow acts on it: people are told by its event
 FLOW_OF_TOPIC = {THRESHOLD_REACHED: "retrain-model", DOCS_CHANGED: "refresh-assistant"}
 TOLD_TOGETHER = frozenset({DOCS_CHANGED})
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tasks.anchors import Anchors
 from tasks.core.document_catalog import DocumentCatalog
 from tasks.core.errors import CannotRetry, IntegrityFailure
 from tasks.core.fingerprints import collection_name
 from tasks.core.labels import Label
-from tasks.core.ports import Embedder
 from tasks.core.probes import (
     DriftReport,
     Probe,
@@ -23,11 +22,9 @@ from tasks.core.probes import (
 )
 from tasks.core.releases import ReleaseManifest, SnapshotRef
 from tasks.releases import ReleaseCatalog, ReleaseRow
+from tasks.remembered_questions import RememberedQuestions
 from tasks.retrieval import RetrievalBench, retrieve
 from tasks.vacuum import retained_by
-
-if TYPE_CHECKING:
-    from tasks.core.ports import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,9 @@ def recheck_probes(bench: ProbeBench) -> DriftReport:
     rows = _retained(bench)
     recorded = {row.id: bench.probes.probes(bench.assistant, row.id) for row in rows}
     questions = dict.fromkeys(probe.question for probes in recorded.values() for probe in probes)
-    retrieval = replace(bench.retrieval, embedder=_Embedded(bench.retrieval.embedder, list(questions)))
+    embedder = RememberedQuestions(bench.retrieval.embedder)
+    embedder.embed_queries(list(questions))  # in one call: releases ask the same ones
+    retrieval = replace(bench.retrieval, embedder=embedder)
     drifts: list[ReleaseDrift] = []
     unasked: list[tuple[str, str]] = []
     for row in rows:
@@ -173,38 +172,3 @@ def _questions(bench: ProbeBench, at: SnapshotRef) -> tuple[str, ...]:
         return golden
     ids = evenly_spaced(sorted(bench.documents.chunk_keys(bench.assistant, at.number)))
     return questions_about(life.chunk for life in bench.documents.living(bench.assistant, at.number, ids))
-
-
-class _Embedded:
-    """An Embedder that knows some questions already: releases ask the same ones."""
-
-    def __init__(self, embedder: Embedder, questions: Sequence[str]) -> None:
-        self._embedder = embedder
-        self._known = dict(zip(questions, embedder.embed_queries(questions), strict=True)) if questions else {}
-
-    @property
-    def fingerprint(self) -> str:
-        return self._embedder.fingerprint
-
-    @property
-    def dimensions(self) -> int:
-        return self._embedder.dimensions
-
-    @property
-    def counts_tokens_exactly(self) -> bool:
-        return self._embedder.counts_tokens_exactly
-
-    @property
-    def usd_per_million_tokens(self) -> float:
-        return self._embedder.usd_per_million_tokens
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        return self._embedder.embed(texts)
-
-    def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        import numpy as np
-
-        return np.stack([self._known[text] for text in texts])
-
-    def count_tokens(self, texts: Sequence[str]) -> int:
-        return self._embedder.count_tokens(texts)

@@ -157,7 +157,7 @@ def render_rows(
     """
     settings = replace(bench.rows, passages=retrieval.k)
     train = _rows(bench, labels.train, labels.golden_pages, snapshot, prompt, retrieval, settings)
-    once = replace(settings, contexts=1)
+    once = replace(settings, contexts=1, closed_book_fraction=0.0)  # nobody can know what was never said
     validation = _rows(bench, labels.validation, labels.golden_pages, snapshot, prompt, retrieval, once)
     return RenderedRows(train, validation, labels.label_ids, snapshot)
 
@@ -165,7 +165,7 @@ def render_rows(
 def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progress | None = None) -> TrainingReport:
     """The model of these rows: trained now, or found when the same training has succeeded before.
 
-    Raises what the trainer raises, after noting it: a failed training consumes no label.
+    Raises what the trainer and the artifact store raise, after noting it: a failed training consumes no label.
     """
     training = intent_id(rows.train, rows.validation, bench.trainer.fingerprint)
     known = bench.trainings.made_by(bench.assistant, training)
@@ -174,10 +174,11 @@ def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progr
     bench.trainings.start(bench.assistant, training, rows.label_ids)
     try:
         trained = bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
+        lineage = _lineage(bench, training, rows, trained)
     except Exception as error:
         bench.trainings.fail(bench.assistant, training, f"{type(error).__name__}: {error}")
         raise
-    model = bench.trainings.succeed(bench.assistant, trained.model, _lineage(bench, training, rows, trained))
+    model = bench.trainings.succeed(bench.assistant, trained.model, lineage)
     return TrainingReport(model, len(rows.train), trained.seconds)
 
 

@@ -39,9 +39,9 @@ class UnusedVectors:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A folder that nothing refers to any more."""
+    """A folder, here or in the artifact store, that nothing refers to any more."""
 
-    kind: Literal["artifact", "unfinished artifact", "training"]
+    kind: Literal["artifact", "unfinished artifact", "copy", "training"]  # copy: of an artifact in a store elsewhere
     name: str
     size_bytes: int
 
@@ -274,7 +274,7 @@ def remove_leftovers(bench: VacuumBench) -> tuple[Leftover, ...]:
     """Deletes the folders that the catalog proves to be left over; asks it again before each."""
     removed = []
     for leftover in _leftovers(bench):
-        if leftover.kind != "artifact" or leftover.name not in bench.retention.named_artifacts():
+        if leftover.kind not in ("artifact", "copy") or leftover.name not in bench.retention.named_artifacts():
             bench.leftovers.remove(leftover)
             removed.append(leftover)
     return tuple(removed)

@@ -1,4 +1,4 @@
-"""One real Weaviate and one real PostgreSQL server for the tests that need them, or the reason why there is none."""
+"""One real Weaviate, PostgreSQL and Redis server for the tests that need them, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from catalog_servers import migrated_copy, on_server, running_postgres, why_no_postgres, with_database
+from redis_server import running_redis, why_no_redis
 from sqlalchemy import Engine
 
 from infra.adapters.catalog.database import engine_for
@@ -68,6 +69,18 @@ def postgres_server() -> Iterator[str]:
         migrate(engine)
         engine.dispose()
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_port() -> Iterator[int]:
+    """Port of a Redis server. Skips where none can be had; with RATCHET_TEST_REQUIRE_REDIS=1 that is a failure."""
+    reason = why_no_redis()
+    if reason and os.environ.get("RATCHET_TEST_REQUIRE_REDIS") == "1":
+        pytest.fail(f"No Redis server: {reason}")
+    if reason:
+        pytest.skip(f"No Redis server: {reason}")
+    with running_redis() as port:
+        yield port
 
 
 @pytest.fixture

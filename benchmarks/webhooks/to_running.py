@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/webhooks/to_running.py [ROUNDS]
 
-Starts a Prefect server on SQLite, deploys prefect.yaml, starts one process worker (asking every 2 s) and
-`ratchet hooks serve`, ingests a folder of one page, then edits the page and says so by a generic webhook, ROUNDS times.
+Starts a Prefect server on SQLite, `ratchet deploy`, one process worker (asking every 2 s) and `ratchet hooks serve`,
+ingests a folder of one page, then edits the page and says so by a generic webhook, ROUNDS times: first with runs
+started by Prefect's own command, then by RATCHET_RUN_COMMAND as `ratchet up` sets it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from uuid import uuid4
 import httpx
 from server_killed import SECRET, free_port, kill, wait_for
 
+from flows.bringing_up import directly
 from tasks.core.webhook_signatures import signature
 
 ROOT = Path(__file__).parents[2]
@@ -34,13 +36,23 @@ def main(rounds: int) -> None:
         place = Place(Path(folder))
         try:
             place.start()
-            measured = [place.edit(number) for number in range(rounds)]
+            for way, command in (("Prefect's command", ""), ("RATCHET_RUN_COMMAND", directly())):
+                if command:
+                    place.run([sys.executable, "-m", "flows.cli", "deploy"], RATCHET_RUN_COMMAND=command)
+                told(way, [place.edit() for _ in range(rounds)])
         finally:
             for process in place.processes:
                 kill(process)
+
+
+def told(way: str, measured: list[dict[str, float]]) -> None:
     for name in ("run exists", "runs", "snapshot published, run over"):
         seconds = [one[name] for one in measured]
-        print(f"webhook -> {name:29} p50 {statistics.median(seconds):5.2f} s, max {max(seconds):5.2f} s, of {rounds}")
+        print(
+            f"{way:20} webhook -> {name:29} p50 {statistics.median(seconds):5.2f} s, max {max(seconds):5.2f} s, "
+            f"of {len(measured)}",
+            flush=True,
+        )
 
 
 class Place:
@@ -63,6 +75,7 @@ class Place:
             "RATCHET_WEBHOOK_SECRETS__GENERIC": SECRET,
         }
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.edits = 0
 
     def start(self) -> None:
         prefect = str(BIN / "prefect")
@@ -71,17 +84,16 @@ class Place:
         self.page.write_text("# Pump\n\nThe pump moves 90 litres a minute.\n")
         # Not through Prefect: a flow run of its own would be measured with the others.
         self.run([sys.executable, "-m", "flows.cli", "ingest", str(self.page.parent)], PREFECT_API_URL="")
-        for pool in ("ratchet", "ratchet-training"):
-            self.run([prefect, "work-pool", "create", "--type", "process", pool])
-        self.run([prefect, "--no-prompt", "deploy", "--all"])
+        self.run([sys.executable, "-m", "flows.cli", "deploy"])
         self.go([prefect, "worker", "start", "--pool", "ratchet"], "worker")
         self.go([sys.executable, "-m", "flows.cli", "hooks", "serve", "--port", str(self.receiver)], "receiver")
         wait_for(f"http://127.0.0.1:{self.receiver}/healthz", 60)
         time.sleep(10)  # for the worker
 
-    def edit(self, number: int) -> dict[str, float]:
+    def edit(self) -> dict[str, float]:
         known = {run["id"] for run in self.runs()}
-        self.page.write_text(f"# Pump\n\nThe pump moves {91 + number} litres a minute.\n")
+        self.edits += 1
+        self.page.write_text(f"# Pump\n\nThe pump moves {90 + self.edits} litres a minute.\n")
         body, webhook, now = json.dumps({"source": "docs"}).encode(), uuid4().hex, str(int(time.time()))
         headers = {"webhook-id": webhook, "webhook-timestamp": now, "Content-Type": "application/json"}
         headers["webhook-signature"] = f"v1,{signature(SECRET, webhook, now, body)}"

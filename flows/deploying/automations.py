@@ -83,7 +83,8 @@ class Automations:
                     schedule_after=after,
                 )
             case Crash(message):
-                return ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message, force=True)
+                # Not by force: Prefect may hear late, or never, that a run completed, and that has to stay so.
+                return ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message, force=False)
             case Notify(subject, body):
                 block = await notification_block(self._client)
                 where = block.id if block else _NOT_YET

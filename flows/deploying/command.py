@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.terminal import Shown
+from infra.settings import load_settings
 from tasks.core.errors import BadSetting
 
 
@@ -16,6 +17,7 @@ async def show_deploy(*, dry_run: bool, file: Path | None) -> Shown:
 
     from flows.deploying.reconcile import reconcile
 
+    settings = load_settings()
     url = get_current_settings().api.url
     if not url:
         raise BadSetting(
@@ -24,7 +26,9 @@ async def show_deploy(*, dry_run: bool, file: Path | None) -> Shown:
         )
     try:
         async with get_client() as client:
-            changes = await reconcile(client, dry_run=dry_run, file=file)
+            changes = await reconcile(
+                client, dry_run=dry_run, file=file, pools=settings.work_pools, run_command=settings.run_command
+            )
     except HTTPError as error:
         raise BadSetting(
             f"The Prefect server at {url} did not do it: {error!r:.300}. What was done stays; run it again."

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.errors import IntegrityFailure, ModelUnavailable, NotFound
+from tasks.core.errors import BadSetting, IntegrityFailure, ModelUnavailable, NotFound
 from tasks.core.releases import canonical_json
 
 if TYPE_CHECKING:
@@ -54,8 +54,13 @@ def find_base_model(name: str, home: Path) -> BaseModel:
     """The model of this name, materialised under `home` if need be (the packaged one takes half a minute, once).
 
     Raises NotFound when no package, folder or Hugging Face model has the name, ModelUnavailable when it cannot be
-    fetched now.
+    fetched now, BadSetting where there is no PyTorch to run it.
     """
+    if find_spec("torch") is None:
+        raise BadSetting(
+            f"There is no PyTorch here, so {name} cannot answer: this is the service's small image, for releases of a "
+            "hosted model. Serve this one from the image ratchet-worker, or install all of Ratchet: pip install ratchet"
+        )
     if name == PACKAGED:
         return _ours(name, home, _unpack_smollm2)
     if Path(name).expanduser().is_dir():

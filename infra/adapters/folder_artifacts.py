@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tasks.core.errors import BadSetting, IntegrityFailure, NotFound
-from tasks.core.releases import canonical_json
+from infra.adapters.artifact_files import LIST, checked, digest_of, list_text, listed
+from tasks.core.errors import IntegrityFailure, NotFound, StorageFull
 
-LIST = "files.json"
-ALLOWED = frozenset({".safetensors", ".json", ".txt", ".jsonl", ".md", ".html"})
-"""What an artifact may hold: formats that hold data only. Pickles (.bin, .pt, .pkl, .ckpt) can run code when loaded."""
+HALF_MADE = ".putting-"
+LOCK = ".lock"
 
 
 class FolderArtifacts:
@@ -27,24 +29,24 @@ class FolderArtifacts:
         self._root = root
 
     def put(self, folder: Path) -> str:
-        files = _listed(folder)
-        text = canonical_json(files)
-        digest = "sha256-" + hashlib.sha256(text.encode()).hexdigest()
+        files = listed(folder)
+        text = list_text(files)
+        digest = digest_of(text)
         if not self.exists(digest):
-            self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".putting-", dir=self._root) as beside:
-                _copy(folder, Path(beside) / digest, files, text)
-                self._publish(Path(beside) / digest, digest)
+            with self.making(digest, text) as made:
+                for name in files:
+                    (made / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(folder / name, made / name)
         return digest
 
     def path(self, digest: str) -> Path:
-        folder = self._root / _checked(digest)
+        folder = self._root / checked(digest)
         if not (folder / LIST).exists():
             raise NotFound(f"There is no artifact {digest} in {self._root}.", digest=digest)
         text = (folder / LIST).read_bytes()
-        if "sha256-" + hashlib.sha256(text).hexdigest() != digest:
+        if digest_of(text) != digest:
             raise IntegrityFailure(f"The file list of artifact {digest} was changed. Restore {folder}.", digest=digest)
-        found = _listed(folder)
+        found = listed(folder)
         if found != json.loads(text):
             wrong = sorted(name for name, _ in set(found.items()) ^ set(json.loads(text).items()))
             raise IntegrityFailure(
@@ -54,7 +56,44 @@ class FolderArtifacts:
         return folder
 
     def exists(self, digest: str) -> bool:
-        return (self._root / _checked(digest) / LIST).exists()
+        return (self._root / checked(digest) / LIST).exists()
+
+    @contextmanager
+    def making(self, digest: str, text: bytes) -> Iterator[Path]:
+        """A folder to fill, which is the artifact once the block has ended well. text: of its list, written last.
+
+        Raises StorageFull when there is no room for it; nothing is left of it then.
+        """
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=HALF_MADE, dir=self._root) as beside:
+                made = Path(beside) / digest
+                made.mkdir()
+                yield made
+                with (made / LIST).open("wb") as file:
+                    file.write(text)
+                    os.fsync(file.fileno())
+                self._publish(made, digest)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StorageFull(
+                f"There is no room left in {self._root} for artifact {digest}. Make room (`ratchet vacuum` deletes "
+                "what nothing names) and run again.",
+                digest=digest,
+            ) from error
+
+    def drop_damaged(self, digest: str) -> bool:
+        """Removes a copy that is not what was put. Whether there is none now; a good one stays."""
+        if not (self._root / checked(digest)).exists():
+            return True
+        with self._alone():  # or the good one that another process has just fetched would go
+            try:
+                self.path(digest)
+            except (NotFound, IntegrityFailure):
+                remove_whole(self._root / digest)
+                return True
+        return False
 
     def _publish(self, whole: Path, digest: str) -> None:
         try:
@@ -63,40 +102,17 @@ class FolderArtifacts:
             if not self.exists(digest):  # not another run that put the same: a real failure
                 raise
 
-
-def _listed(folder: Path) -> dict[str, str]:
-    """Every file's digest by POSIX path. Raises BadSetting for what an artifact may not hold."""
-    if not folder.is_dir():
-        raise NotFound(f"There is no folder {folder} to keep as an artifact.")
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name == LIST:
-            continue
-        if path.is_symlink() or path.suffix not in ALLOWED:
-            raise BadSetting(
-                f"{name} cannot be part of an artifact: only plain files ending in {', '.join(sorted(ALLOWED))} can, "
-                "because other formats may run code when they are loaded.",
-                file=name,
-            )
-        with path.open("rb") as file:
-            files[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return files
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self._root / LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+            yield
 
 
-def _copy(folder: Path, target: Path, files: dict[str, str], text: str) -> None:
-    for name in files:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / name, target / name)
-    target.mkdir(exist_ok=True)
-    with (target / LIST).open("wb") as file:
-        file.write(text.encode())
-        os.fsync(file.fileno())
-
-
-def _checked(digest: str) -> str:
-    """The digest, which is about to become a path."""
-    kind, _, digits = digest.partition("-")
-    if kind != "sha256" or len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
-        raise NotFound(f"{digest!r} is not an artifact's digest.", digest=digest)
-    return digest
+def remove_whole(folder: Path) -> None:
+    """Deletes an artifact's folder. It is whole or not there, also while it is being deleted."""
+    aside = folder.with_name(f"{HALF_MADE}removed-{folder.name}")
+    with suppress(FileNotFoundError):
+        shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)

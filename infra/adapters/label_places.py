@@ -7,7 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from infra.adapters.s3_source import PREFIX, S3Source
+from infra.adapters.s3_client import PREFIX
+from infra.adapters.s3_source import S3Source
 from tasks.core.documents import SourceFile
 from tasks.core.errors import BadSetting, SourceMissing
 from tasks.label_files import MAX_BYTES, LabelFile

@@ -6,22 +6,30 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
+from infra.adapters.folder_artifacts import HALF_MADE, remove_whole
 from tasks.vacuum import Leftover
-
-HALF_MADE = ".putting-"
 
 
 class LeftoverFolders:
     """Leftovers on this machine. What was touched within the grace stays: somebody may be about to name it."""
 
     def __init__(
-        self, artifacts: Path, trainings: Path, grace_seconds: float, clock: Callable[[], float] = time.time
+        self,
+        artifacts: Path,
+        trainings: Path,
+        grace_seconds: float,
+        clock: Callable[[], float] = time.time,
+        *,
+        whole: Literal["artifact", "copy"] = "artifact",
     ) -> None:
+        """whole: what a folder of artifacts holds, copies where the artifacts lie elsewhere."""
         self._artifacts = artifacts
         self._trainings = trainings
         self._grace = grace_seconds
         self._clock = clock
+        self._whole = whole
 
     def unreferenced(self, artifacts: frozenset[str], trainings: frozenset[str]) -> tuple[Leftover, ...]:
         return tuple(
@@ -32,16 +40,17 @@ class LeftoverFolders:
 
     def remove(self, leftover: Leftover) -> None:
         folder = self._folder(leftover)
-        if leftover.kind == "artifact" and folder.exists():  # whole or not there, also while it is being deleted
-            folder = folder.rename(folder.with_name(f"{HALF_MADE}removed-{folder.name}"))
-        shutil.rmtree(folder, ignore_errors=True)
+        if leftover.kind == self._whole:
+            remove_whole(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _candidates(self, artifacts: frozenset[str], trainings: frozenset[str]) -> Iterator[Leftover]:
         for folder in _folders(self._artifacts):
             if folder.name.startswith(HALF_MADE):
                 yield Leftover("unfinished artifact", folder.name, 0)
             elif folder.name.startswith("sha256-") and folder.name not in artifacts:
-                yield Leftover("artifact", folder.name, 0)
+                yield Leftover(self._whole, folder.name, 0)
         for folder in _folders(self._trainings):
             if folder.name in trainings:
                 yield Leftover("training", folder.name, 0)

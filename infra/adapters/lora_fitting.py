@@ -31,6 +31,8 @@ def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
 
     Raises TrainingInterrupted after writing a checkpoint when `stopping` is set.
     """
+    from infra.adapters.forgetting import forgotten
+
     _require_possible(job.settings)
     _start_or_resume(job)
     if progress:
@@ -42,6 +44,7 @@ def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
         for part in (job.rows, job.validation)
     )
     tuned, metrics = _fit(loaded.model, packs, validation, job, progress)
+    metrics |= forgotten(tuned, job.general, encoder, whole=job.settings.use_dora)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
     invocation = () if job.settings.use_dora else encoder.invocation

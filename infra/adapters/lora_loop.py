@@ -165,9 +165,26 @@ def mean_loss(model: Any, packs: Sequence[Pack]) -> float:
     with evaluating(model), torch.no_grad():
         for made in (_on(model.device, tensors(packed)) for packed in packs):
             (past,) = ContextCache(0).read_all(model, [made["context"]])
-            total += float(cross_entropy(block_logits(model, made, past), made["labels"], reduction="sum"))
+            total += _loss(model, made, past)
             targets += len(made["labels"])
     return total / max(1, targets)
+
+
+def losses_of_both(model: Any, packs: Sequence[Pack]) -> tuple[float, float]:
+    """Loss per completion token by the base alone and with its adapter; every context is read once for the two."""
+    contexts, base, tuned, targets = ContextCache(0, opening_of(packs)), 0.0, 0.0, 0
+    with evaluating(model), torch.no_grad():
+        for made in (_on(model.device, tensors(packed)) for packed in packs):
+            past, again = contexts.read_all(model, [made["context"]] * 2)
+            tuned += _loss(model, made, past)
+            with model.disable_adapter():
+                base += _loss(model, made, again)
+            targets += len(made["labels"])
+    return base / targets, tuned / targets
+
+
+def _loss(model: Any, made: dict[str, Any], past: DynamicCache) -> float:
+    return float(cross_entropy(block_logits(model, made, past), made["labels"], reduction="sum"))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FREE = ("checkpoint_steps", "context_cache_tokens", "gradient_checkpointing", "report_to")
+FREE = ("checkpoint_steps", "context_cache_tokens", "gradient_checkpointing", "report_to", "forgetting")
 """Settings that change no weight."""
 
 
@@ -51,6 +51,9 @@ class LoraSettings(BaseModel):
     patience: int = Field(default=3, ge=1, description="Looks without a better validation loss that end the training")
     max_loss_growth: float = Field(
         default=2, gt=1, description="Training ends when ten steps' loss is this many times that of the first ten"
+    )
+    forgetting: bool = Field(
+        default=True, description="Measure at the end how much worse general exchanges are answered; takes seconds"
     )
     report_to: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(
         default="none", description="Where transformers also sends the curves; its package must be installed"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.adapters.base_models import BaseModel
+from infra.adapters.general_exchanges import general_digest, general_rows
 from infra.adapters.lora_settings import FREE, LoraSettings
 from tasks.core.errors import NotEnoughLabels
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, TrainingRow
@@ -38,6 +39,7 @@ class TrainingJob:
     validation: tuple[TrainingRow, ...]
     workdir: Path
     intent: str  # checkpoints of another one are not gone on from
+    general: tuple[TrainingRow, ...] = ()  # what forgetting is measured on; none: it is not
 
     @property
     def adapter(self) -> Path:
@@ -102,6 +104,7 @@ class LoraTrainer:
             validation=tuple(validation),
             workdir=workdir.resolve(),
             intent=self._intent(rows),
+            general=general_rows(rows[0]) if self._settings.forgetting else (),
         )
         metrics = self._fitting.fit(job, progress)
         trained = ModelRef(
@@ -120,6 +123,7 @@ class LoraTrainer:
                 "libraries": dict(self._fitting.versions()),
                 "code": version(DISTRIBUTION),
                 "trainer": self.fingerprint,
+                "general_exchanges": general_digest() if job.general else None,
             },
             curves=json.loads((job.workdir / CURVES).read_text()),
         )

@@ -53,14 +53,17 @@ class PrefectRuns:
     async def nudge(self, notice: Notice) -> bool:
         """Starts a run of the flow for the notice's topic; told again, the same run is found by the key.
 
-        A topic without a flow is published as an event alone.
+        A topic without a flow is published as an event alone, which is then what must be heard.
         """
         flow = FLOW_OF_TOPIC.get(notice.topic)
         try:
             async with self._client() as client:
-                if flow is not None and not await _started(client, flow, notice):
+                if flow is None:
+                    await _publish(client, notice)
+                elif await _started(client, flow, notice):
+                    await _publish_too(client, notice)
+                else:
                     return False
-                await _publish(client, notice)
         except (HTTPError, InvalidURL) as error:
             _log.warning("%s waits: %s", notice.key, _said(error))
             return False
@@ -121,7 +124,7 @@ async def _waiting(client: AsyncClient, deployment: Mapping[str, Any], prefix: s
 
 
 async def _publish(client: AsyncClient, notice: Notice) -> None:
-    """An event for other people's automations; nothing here waits for it. Ids and numbers only."""
+    """An event for people's automations. Ids and numbers only. Published again, it is the same event by its id."""
     event = {
         "id": str(uuid5(NAMESPACE_URL, notice.key)),
         "occurred": datetime.now(UTC).isoformat(),
@@ -129,8 +132,13 @@ async def _publish(client: AsyncClient, notice: Notice) -> None:
         "resource": {"prefect.resource.id": f"ratchet.assistant.{notice.assistant}"},
         "payload": dict(notice.payload),
     }
+    await _ask(client, "POST", "events", [event])
+
+
+async def _publish_too(client: AsyncClient, notice: Notice) -> None:
+    """The event beside a run that was started; nothing here waits for it."""
     try:
-        await _ask(client, "POST", "events", [event])
+        await _publish(client, notice)
     except HTTPError as error:
         _log.info("The event for %s is not published: %s", notice.key, _said(error))
 

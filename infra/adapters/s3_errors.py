@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 from tasks.core.errors import NotFound, RatchetError, SourceMissing, WorthRetrying
 
-_PASSING = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestLimitExceeded"})
-_SIGNING = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+PASSING = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestLimitExceeded"})
+SIGNING = frozenset(
+    {
+        *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+        "XAdminUserNotFound",  # of the Versity gateway, for a key that nobody has
+    }
 )
 
 
@@ -37,9 +40,9 @@ def _refused(source: str, uri: str, error: Exception) -> RatchetError:
     code = str(said.get("Code", status))
     if code == "NoSuchBucket":
         return SourceMissing(f"The bucket of {source} is not there. Check its name, and the endpoint.", uri=source)
-    if code in _PASSING or status == 429 or status >= 500:
+    if code in PASSING or status == 429 or status >= 500:
         return WorthRetrying(f"{source} cannot be read now: the store answers {code}. Try again later.", uri=source)
-    if code in _SIGNING:
+    if code in SIGNING:
         return SourceMissing(
             f"{source} refuses the credentials: {code}. Renew what AWS_ACCESS_KEY_ID, AWS_PROFILE or the machine's "
             "role gives.",
@@ -73,9 +76,14 @@ def _unsent(source: str, error: Exception) -> RatchetError:
             "AWS_PROFILE, or give the machine a role.",
             uri=source,
         )
-    said = re.sub(r"://[^/\s]*@", "://", str(error)).rstrip(".")  # an endpoint's URL may hold a password
+    said = without_password(error)
     if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError):
         return WorthRetrying(
             f"{source} cannot be reached: {said}. Check the endpoint and the network, and try again.", uri=source
         )
     return SourceMissing(f"{source} cannot be read: {said}. Check the AWS configuration.", uri=source)
+
+
+def without_password(error: Exception) -> str:
+    """What the error says. An endpoint's URL may hold a password."""
+    return re.sub(r"://[^/\s]*@", "://", str(error)).rstrip(".")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import Any
 
+from infra.adapters.s3_client import PREFIX, bucket_and_prefix, new_client
 from infra.adapters.s3_errors import explained
 from infra.adapters.source_globs import SourceGlobs
 from infra.adapters.source_names import checked_name, is_passed_over
 from tasks.core.documents import SourceFile
-from tasks.core.errors import BadSetting, NotFound, UsageError
+from tasks.core.errors import NotFound
 
-PREFIX = "s3://"
 KEYS_PER_PAGE = 1000  # the protocol's maximum
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 3
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 
 class S3Source:
@@ -41,7 +38,7 @@ class S3Source:
         client: Any = None,
         keys_per_page: int = KEYS_PER_PAGE,
     ) -> None:
-        self._bucket, self._prefix = _parse(uri)
+        self._bucket, self._prefix = bucket_and_prefix(uri)
         self._globs = SourceGlobs(include, exclude)
         self._endpoint_url = endpoint_url
         self._given_client = client
@@ -71,10 +68,7 @@ class S3Source:
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            return self._given_client or _new_client(self._endpoint_url)
-        except ValueError as error:
-            raise BadSetting(f"RATCHET_S3_ENDPOINT_URL is not a URL: {error}. Write https://host:port.") from error
+        return self._given_client or new_client(self._endpoint_url)
 
     def _bytes(self, key: str) -> bytes:
         # Not `with …["Body"] as body`: that is the raw stream, which takes what broke off for the whole.
@@ -123,27 +117,3 @@ class S3Source:
 
 def _is_path(key: str) -> bool:
     return not {"", ".", ".."} & set(key.split("/"))
-
-
-def _parse(uri: str) -> tuple[str, str]:
-    """Bucket, and prefix without the slash at its end."""
-    bucket, _, prefix = uri.removeprefix(PREFIX).partition("/")
-    if not uri.startswith(PREFIX) or not _BUCKET.fullmatch(bucket):
-        raise UsageError(
-            f"{uri!r} is not a bucket and prefix. Write s3://bucket/prefix; a bucket has 3 to 63 small letters, "
-            "digits, dots and hyphens."
-        )
-    return bucket, prefix.rstrip("/")
-
-
-def _new_client(endpoint_url: str | None) -> Any:
-    import boto3
-    from botocore.config import Config  # type: ignore[import-untyped]
-
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        user_agent_extra="ratchet",
-    )
-    return boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)

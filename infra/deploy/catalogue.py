@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pydantic import JsonValue
 
 MARK = "managed-by-ratchet"  # tag of everything that is changed and removed here; nothing without it is
 RUNS = "ratchet"  # tag of the deployments, so of their runs
+ONCE = "ratchet-once"  # tag of those whose interrupted runs are not begun again: done twice they would do more
 NOTIFY = "ratchet-notifications"  # name of the Prefect notification block, of any type, that is told
 ASSISTANTS = "ratchet.assistant."  # begins the resource id of every event about an assistant
 WANTED = "ratchet.run"  # label by which an event asks for a run; what was told by Ratchet itself has its run already
@@ -18,12 +20,31 @@ HEARTBEAT_SECONDS = 180
 SILENT_SECONDS = 3 * HEARTBEAT_SECONDS  # two lost heartbeats are forgiven
 
 
+PoolType = Literal["process", "kubernetes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run gets where each is a Kubernetes job; quantities as Kubernetes writes them.
+
+    gpus: of NVIDIA, with the toleration that their nodes usually ask for. node_selector: which of those nodes.
+    """
+
+    image: str
+    cpu_request: str
+    memory_request: str
+    memory_limit: str
+    gpus: int = 0
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkPool:
     """Where runs are worked off. limit: runs at once over all its workers; None: any number."""
 
     name: str
     description: str
+    job: Job
     limit: int | None = None
 
 
@@ -38,7 +59,7 @@ class RunFlow:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Puts the run that the event is about into state Crashed, which frees its concurrency slot."""
+    """Puts the run that the event is about into state Crashed, which frees its slot. One that is over stays over."""
 
     message: str
 
@@ -68,8 +89,24 @@ class Automation:
 
 
 WORK_POOLS = (
-    WorkPool("ratchet", "Light work: documents, labels, judging, promoting."),
-    WorkPool("ratchet-training", "Training, one run at a time: give it the machine with the GPU.", limit=1),
+    WorkPool(
+        "ratchet",
+        "Light work: documents, labels, judging, promoting.",
+        Job("ratchet-worker:0.1.0", cpu_request="1", memory_request="2Gi", memory_limit="8Gi"),
+    ),
+    WorkPool(
+        "ratchet-training",
+        "Training, one run at a time: give it the machine with the GPU.",
+        Job(
+            "ratchet-training:0.1.0",
+            cpu_request="4",
+            memory_request="16Gi",
+            memory_limit="32Gi",
+            gpus=1,
+            node_selector={"ratchet/training": "true"},
+        ),
+        limit=1,
+    ),
 )
 
 _OURS: dict[str, str | list[str]] = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUNS}"}
@@ -105,7 +142,7 @@ AUTOMATIONS = (
     Automation(
         key="zombie-runs",
         name="Ratchet: runs whose process died",
-        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; tend-runs finds more",
+        description=f"A run that sent heartbeats and is silent for {SILENT_SECONDS} s is Crashed; then begun again",
         after=("prefect.flow-run.heartbeat",),
         expect=("prefect.flow-run.*",),
         match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -154,6 +191,18 @@ NOTICES = (
         action=Notify(
             "{{ event.event | default('ratchet.release') }}: " + _ASSISTANT,
             "Release {{ event.payload.release | default('unknown') }} of " + _ASSISTANT + ".",
+        ),
+    ),
+    Automation(
+        key="notify-retiring",
+        name="Ratchet: tell of hosted models that stop",
+        description="A hosted model that stops within 90, 30 or 7 days, or has stopped, is told once each.",
+        expect=("ratchet.model.retiring",),
+        match={"prefect.resource.id": f"{ASSISTANTS}*"},
+        action=Notify(
+            "A hosted model of " + _ASSISTANT + " stops",
+            "{{ event.payload.model | default('It') }} answers until {{ event.payload.stops | default('soon') }}. "
+            "`ratchet hosted save-answers` keeps what it says, and proposes what to train here.",
         ),
     ),
 )

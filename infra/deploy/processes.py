@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from infra.deploy.catalogue import PoolType
+
 LIGHT_POOL, TRAINING_POOL = "ratchet", "ratchet-training"
 
 
@@ -38,11 +40,15 @@ WORKER = {
     "PREFECT_WORKER_QUERY_SECONDS": "2",  # a run waits half as long as this for its worker, on average
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",  # without it nothing tells that a run's process is gone
 }
+WORKER_HEALTH = 8080  # Prefect's own default
 SERVER = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
-def processes(ports: Ports | None = None, host: str = "127.0.0.1") -> tuple[Process, ...]:
-    """In the order in which they are needed. host: where the servers listen; 0.0.0.0 in a container."""
+def processes(ports: Ports | None = None, host: str = "127.0.0.1", pools: PoolType = "process") -> tuple[Process, ...]:
+    """In the order in which they are needed. host: where the servers listen; 0.0.0.0 in a container.
+
+    pools: workers do the runs themselves, or have Kubernetes do each in a job.
+    """
     ports = ports or Ports()
     return (
         Process(
@@ -58,11 +64,29 @@ def processes(ports: Ports | None = None, host: str = "127.0.0.1") -> tuple[Proc
         Process(
             "hooks", ("ratchet", "hooks", "serve", "--host", host, "--port", str(ports.hooks)), ports.hooks, "/healthz"
         ),
-        _worker("worker", LIGHT_POOL),
-        _worker("trainer", TRAINING_POOL, "--limit", "1"),
+        *(_submitters() if pools == "kubernetes" else _workers()),
     )
+
+
+def _workers() -> tuple[Process, ...]:
+    return _worker("worker", LIGHT_POOL), _worker("trainer", TRAINING_POOL, "--limit", "1")
 
 
 def _worker(name: str, pool: str, *limits: str) -> Process:
     command = ("prefect", "worker", "start", "--type", "process", "--pool", pool, *limits)
     return Process(name, command, pool=pool, is_killed=True, environment=WORKER)
+
+
+def _submitters() -> tuple[Process, ...]:
+    """How many runs go on at once is the pool's limit: these have forgotten a run once its job is there."""
+    return tuple(
+        Process(
+            name,
+            ("prefect", "worker", "start", "--type", "kubernetes", "--pool", pool, "--with-healthcheck"),
+            WORKER_HEALTH,
+            "/health",
+            pool=pool,
+            environment={"PREFECT_WORKER_QUERY_SECONDS": WORKER["PREFECT_WORKER_QUERY_SECONDS"]},
+        )
+        for name, pool in (("worker", LIGHT_POOL), ("trainer", TRAINING_POOL))
+    )

@@ -2,11 +2,13 @@
 
 Whoever starts it holds the other end of its stdin, which closes with that process however that ended, also by SIGKILL.
 The program and what it started then have SECONDS to end by themselves; with 0 they are killed at once, the program
-first, so that it tells nobody what became of the others. Its process id is printed first.
+first, so that it tells nobody what became of the others. Its process id is printed first. When the program ends, what
+it left running is killed.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from pathlib import Path
 
 def main(seconds: float, command: list[str]) -> int:
     """Runs the program; returns its exit code."""
+    _adopt_orphans()
     # In a group of its own: Ctrl-C reaches the starter, which decides, and not the program in the middle of a write.
     program = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -27,9 +30,22 @@ def main(seconds: float, command: list[str]) -> int:
     ending = threading.Thread(target=_end_with_stdin, args=(program, seconds), daemon=True)
     ending.start()
     code = program.wait()
+    for orphan in _descendants(os.getpid()):
+        with suppress(ProcessLookupError):
+            os.kill(orphan, signal.SIGKILL)
     if _STARTER_IS_GONE.is_set():
         ending.join()
     return code
+
+
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+def _adopt_orphans() -> None:
+    """What the program leaves running becomes a child of this process and can be found. Linux only."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 _STARTER_IS_GONE = threading.Event()

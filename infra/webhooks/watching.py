@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from infra.adapters.git_uri import PREFIX as GIT
 from infra.adapters.git_uri import GitUri
-from infra.adapters.s3_source import PREFIX as S3
+from infra.adapters.s3_client import PREFIX as S3
 from infra.adapters.source_globs import SourceGlobs
 from infra.adapters.source_names import is_passed_over
 from tasks.core.document_catalog import RegisteredSource

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from math import sqrt
 
-from tasks.core.documents import Hit
+from tasks.core.citations import sentences
+from tasks.core.documents import Chunk, Hit
 from tasks.core.retrieval import words
+from tasks.core.text_units import header_row
+
+READ = 4
+NEARLY = 0.75
+"""Sentences compared with a question: at most `READ`, those that hold most of its words or nearly as many as the best.
+All of a passage's sentences told no more, and each costs an embedding while somebody waits."""
 
 _WORDS_OF_NO_TOPIC = (
     "a an the this that these those of to in on at by for from with without into over under and or not is are was were "
@@ -18,14 +27,50 @@ _FUNCTION_WORDS = frozenset(_WORDS_OF_NO_TOPIC.split())
 _ENDING = re.compile(r"(?:ing|ed|es|e|s)$")
 
 
-def confidence(question: str, hits: Sequence[Hit]) -> float:
-    """0 to 1: of the best passage, the mean of its similarity and the share of the question's content words it holds.
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A sentence that may hold the answer. covered: share of the question's content words in it and its headings."""
 
-    Similarity alone rates a page about the right machine high whatever is asked of it; the words say whether the page
-    speaks of what is asked.
+    text: str
+    covered: float
+
+
+def telling_sentences(question: str, hits: Sequence[Hit]) -> tuple[Telling, ...]:
+    """The few sentences of the passages, neighbours included, that hold most of the question's content words.
+
+    At most `READ`, each with at least `NEARLY` times the words of the first; among equals as they were found. A row of
+    a table is read below the names of its columns.
     """
     asked = _stems(question)
-    return max((_passage_confidence(asked, hit) for hit in hits), default=0.0)
+    chunks = [chunk for hit in hits for chunk in (hit.chunk, *hit.before, *hit.after)]
+    found = dict.fromkeys(
+        Telling(text, _covered(asked, "\n".join((*chunk.heading_path, text))))
+        for chunk in chunks
+        for text in _sentences(chunk)
+    )
+    most = max((one.covered for one in found), default=0.0)
+    near = sorted((one for one in found if one.covered >= NEARLY * most), key=lambda one: -one.covered)
+    return tuple(near[:READ]) if most else ()
+
+
+def sentence_confidence(told: Sequence[Telling], similarities: Sequence[float]) -> float:
+    """0 to 1: of the best sentence, √(similarity · covered).
+
+    similarities: cosine of each sentence with the question. A passage's vector is a mean in which the one sentence that
+    answers is lost, and its words come from sentences about other things; one sentence has to be near and to hold the
+    words. As a geometric mean it needs both, and has no weight to choose.
+    """
+    both = zip(told, similarities, strict=True)
+    return max((sqrt(_within(similarity) * one.covered) for one, similarity in both), default=0.0)
+
+
+def passage_confidence(question: str, hits: Sequence[Hit]) -> float:
+    """0 to 1: of the best passage, the mean of its similarity and the share of the question's content words it holds.
+
+    How releases measured it before there was `sentence_confidence`, and those that never abstain by it.
+    """
+    asked = _stems(question)
+    return max(((_within(hit.similarity) + _covered(asked, hit.chunk.embedded_text)) / 2 for hit in hits), default=0.0)
 
 
 def calibrate(
@@ -50,9 +95,19 @@ def calibrate(
     return best if best is not None and _lead(best, answerable, unanswerable) > 0 else None
 
 
-def _passage_confidence(asked: set[str], hit: Hit) -> float:
-    covered = len(asked & _stems(hit.chunk.embedded_text)) / len(asked) if asked else 0.0
-    return (min(max(hit.similarity, 0.0), 1.0) + covered) / 2
+def _sentences(chunk: Chunk) -> Iterator[str]:
+    for block in chunk.text.split("\n\n"):
+        names = header_row(block, len(block))
+        for one in sentences(block):
+            yield f"{names}\n{one}" if names and " | " in one and one != names else one
+
+
+def _covered(asked: set[str], text: str) -> float:
+    return len(asked & _stems(text)) / len(asked) if asked else 0.0
+
+
+def _within(similarity: float) -> float:
+    return min(max(similarity, 0.0), 1.0)
 
 
 def _stems(text: str) -> set[str]:

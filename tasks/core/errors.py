@@ -6,7 +6,7 @@ RatchetError
 │   │   ├── SourceMissing       the folder, bucket or repository is not there
 │   │   ├── NotFound            no such assistant, release, snapshot, model or report
 │   │   ├── BadSetting          a setting or file does not hold what it should
-│   │   │   └── WrongKey        a vendor does not know the API key
+│   │   │   └── WrongKey        a vendor or a store does not know the key
 │   │   └── InvalidTrainingFile what would be trained on breaks the vendor's rules
 │   ├── TooManyDeletions        the run would delete more than max_delete_fraction of the documents
 │   ├── IndexIncomplete         the index does not hold exactly what the snapshot says
@@ -15,6 +15,7 @@ RatchetError
 │   ├── PromotionRefused        the release has no verdict that allows promotion
 │   ├── IntegrityFailure        bytes, hashes or references do not match what was recorded
 │   │   └── AdapterBroken       a LoRA adapter failed its proof (keys, shapes, finite, digest, golden logits)
+│   ├── StorageFull             there is no room left where something has to be written
 │   ├── Stopped                 somebody asked the run to end
 │   ├── GoldenLeak              a golden question or its page is in the training data
 │   ├── NotEnoughLabels         too few accepted labels for what was asked
@@ -22,13 +23,14 @@ RatchetError
 │   │   └── LossDiverged        the loss was no number, or grew: nothing was kept
 │   ├── BudgetExceeded          a hosted training would cost more than what is left to spend
 │   ├── QuotaExhausted          the vendor's account has no credit left
-│   ├── NotAllowed              the vendor does not let this account do that
+│   ├── NotAllowed              the vendor or the store does not let this account do that
 │   ├── TrainingRetired         the vendor trains no models any more, for this account or for anybody
 │   ├── HostedJobFailed         the vendor's job ended without a model
 │   └── HostedJobCancelled      somebody cancelled the vendor's job
 └── WorthRetrying               the world may be different in a moment
     ├── AssistantBusy           another run holds the lease
     ├── IndexUnavailable        the vector index cannot be reached
+    ├── StoreUnavailable        the artifact store cannot be reached
     ├── ModelUnavailable        the chat model or embedder cannot be reached
     ├── TrainingInterrupted     a training here was ended before its end; the next run goes on from its checkpoint
     ├── HostedUnavailable       the vendor's training service cannot be reached, or answers nonsense
@@ -77,7 +79,7 @@ class BadSetting(UsageError):
 
 
 class WrongKey(BadSetting):
-    """A vendor does not know the API key."""
+    """A vendor or a store does not know the key."""
 
 
 class InvalidTrainingFile(UsageError):
@@ -112,6 +114,10 @@ class AdapterBroken(IntegrityFailure):
     """A LoRA adapter failed its proof; `values["check"]` names which."""
 
 
+class StorageFull(CannotRetry):
+    """There is no room left where something has to be written. Nothing half-written is left."""
+
+
 class GoldenLeak(CannotRetry):
     """A golden question, or a page it is about, is in the training data."""
 
@@ -137,7 +143,7 @@ class QuotaExhausted(CannotRetry):
 
 
 class NotAllowed(CannotRetry):
-    """The vendor does not let this account do that."""
+    """The vendor or the store does not let this account do that."""
 
 
 class TrainingRetired(CannotRetry):
@@ -162,6 +168,10 @@ class AssistantBusy(WorthRetrying):
 
 class IndexUnavailable(WorthRetrying):
     """The vector index cannot be reached."""
+
+
+class StoreUnavailable(WorthRetrying):
+    """The artifact store cannot be reached, or answers that it cannot serve now."""
 
 
 class ModelUnavailable(WorthRetrying):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tasks.core.changes import Changes
 from tasks.core.document_catalog import (
@@ -110,6 +111,31 @@ class Draft:
         return {chunk.id: chunk for document in self.read for chunk in document.chunks}
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedDocument:
+    """A line of what a run changes. chunks: it has now; why: it is refused."""
+
+    uri: str
+    change: Literal["added", "changed", "deleted", "quarantined"]
+    chunks: int = 0
+    why: str = ""
+
+
+def changed_documents(draft: Draft) -> list[ChangedDocument]:
+    """What differs from the snapshot before, refused ones first, then by URI."""
+    refused = {one.uri for one in draft.quarantined}
+    was = {one.uri for one in draft.plan.live}
+    born = [
+        ChangedDocument(one.document.uri, "changed" if one.document.uri in was else "added", one.document.chunk_count)
+        for one in draft.born
+    ]
+    deleted = [ChangedDocument(uri, "deleted") for uri in draft.plan.changes.deleted if uri not in refused]
+    return [
+        *(ChangedDocument(one.uri, "quarantined", why=one.reason) for one in draft.quarantined),
+        *sorted((*born, *deleted), key=lambda one: one.uri),
+    ]
+
+
 def draft_of(plan: Plan, read: tuple[ReadDocument, ...], unreadable: tuple[Quarantined, ...]) -> Draft:
     """The next snapshot. A document that became unreadable stays as it was: old text is better than none."""
     was = {document.uri: document for document in plan.live}
@@ -166,6 +192,17 @@ class IngestReport:
     quarantine: tuple[Quarantined, ...] = field(repr=False)
     is_new: bool
     is_plan: bool
+
+    @property
+    def sentence(self) -> str:
+        """What came of it, for a log."""
+        if not self.is_new:
+            return f"Snapshot {self.snapshot} is up to date: {self.documents['unchanged']:,} documents are unchanged"
+        counts = ", ".join(
+            f"{self.documents[kind]:,} {kind}" for kind in ("added", "changed", "deleted", "quarantined")
+        )
+        would = "would be " if self.is_plan else ""
+        return f"Snapshot {self.snapshot} {would}published: {counts} documents; {self.embeds:,} texts embedded"
 
     def as_json(self) -> dict[str, object]:
         """The object `ratchet ingest --json` prints."""

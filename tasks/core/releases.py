@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic.fields import FieldInfo
 
 Pattern = Literal["rag", "tuned", "sequential", "parallel", "routed"]
 
@@ -20,6 +21,9 @@ class _Part(BaseModel):
 
 LATER: dict[str, JsonValue] = {"came": "later"}
 Later = partial(Field, json_schema_extra=LATER)  # a field whose default is how older releases behave; never change it
+ONLY_IF_USED: dict[str, JsonValue] = LATER | {"written": "only if used"}
+OnlyIfUsed = partial(Field, json_schema_extra=ONLY_IF_USED)  # the same, and not written where it has its default:
+# evidence bundles of before hold manifests without it, and are written again byte for byte when they are rechecked
 
 
 class SnapshotRef(_Part):
@@ -74,12 +78,19 @@ class RetrievalSettings(_Part):
     )
     rerank_candidates: int = Later(default=20, ge=1, le=200, description="Passages the reranker reads per question")
     neighbours: int = Later(default=0, ge=0, le=5, description="Chunks joined on each side of a passage when read")
+    confidence: Literal["passage", "sentence"] = OnlyIfUsed(
+        default="passage", description="What min_confidence is held against: the best passage, or its best sentence"
+    )
     documents: tuple[str, ...] = Later(
         default=(), description="Globs of document URIs, such as `products/*`; only these are searched; none: all"
     )
     headings: tuple[str, ...] = Later(
         default=(), description="Globs of headings; only chunks under one that matches are searched; none: all"
     )
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return _without_unused(self, write(self), ONLY_IF_USED)
 
     @property
     def wanted(self) -> int:
@@ -125,8 +136,18 @@ class ReleaseManifest(_Part):
 
 def _as_first_written(part: _Part, spelled: dict[str, object]) -> dict[str, object]:
     """Without the fields that came later and say what was the case before: old releases keep their ids."""
-    later = {name for name, field in type(part).model_fields.items() if field.json_schema_extra == LATER}
-    return {name: value for name, value in spelled.items() if name not in later or not _is_default(part, name)}
+    return _without_unused(part, spelled, LATER)
+
+
+def _without_unused(part: _Part, spelled: dict[str, object], kind: dict[str, JsonValue]) -> dict[str, object]:
+    """Without the fields of a kind that have their defaults."""
+    of_kind = {name for name, field in type(part).model_fields.items() if _is_of(kind, field)}
+    return {name: value for name, value in spelled.items() if name not in of_kind or not _is_default(part, name)}
+
+
+def _is_of(kind: dict[str, JsonValue], field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and kind.items() <= extra.items()
 
 
 def _is_default(part: _Part, name: str) -> bool:

@@ -1,9 +1,11 @@
-"""Which runs have lost their process. A run that only waits, or that was heard of lately, has not."""
+"""Which runs have lost their process, and what becomes of them. One that waits, or was heard of lately, has not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+MOST_STARTS = 3  # or a run that takes its machine down would do so for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,33 @@ def lost(run: RunSigns, patience: Patience) -> str | None:
             "nothing can be running it."
         )
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class NextState:
+    """The state an interrupted run is put into, in Prefect's words."""
+
+    type: Literal["SCHEDULED", "CRASHED", "CANCELLED"]
+    name: Literal["AwaitingRetry", "Crashed", "Cancelled"]
+    message: str
+
+
+def next_state(state: str, starts: int, why: str, *, once: bool) -> NextState:
+    """What becomes of a run whose process is gone: begun again, because every flow goes on where it was.
+
+    state: Prefect's state type. starts: how often a worker took it. once: it is of the kind that a person must repeat.
+
+    >>> next_state("RUNNING", 1, "Its worker ended.", once=False)
+    NextState(type='SCHEDULED', name='AwaitingRetry', message='Its worker ended. It is begun again.')
+    >>> next_state("RUNNING", 3, "Its worker ended.", once=False).message
+    'Its worker ended. It was begun 3 times, and is not begun again.'
+    >>> next_state("CANCELLING", 1, "Its worker ended.", once=False).name
+    'Cancelled'
+    """
+    if state == "CANCELLING":
+        return NextState("CANCELLED", "Cancelled", f"Cancelled. {why}")
+    if once:
+        return NextState("CRASHED", "Crashed", f"{why} See whether it was done before you run it again.")
+    if starts >= MOST_STARTS:
+        return NextState("CRASHED", "Crashed", f"{why} It was begun {starts} times, and is not begun again.")
+    return NextState("SCHEDULED", "AwaitingRetry", f"{why} It is begun again.")

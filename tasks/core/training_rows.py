@@ -5,6 +5,9 @@ answers become rows of it, each with the marker of its own passage; labels that 
 answer it does not hold, become rows that abstain. So one context teaches which passage answers which question, and
 when none does, and a trainer that packs rows by their common beginning reads it once.
 
+Where closed-book rows are asked for, answered labels are asked once more without any passage, and answered without a
+marker: that teaches what the documents say, for releases that answer from what the model learned.
+
 Every choice is drawn from a hash of (seed, what is chosen): the same labels and hits give the same rows, in any order.
 """
 
@@ -14,6 +17,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
 
 from tasks.core.answers import Passage
 from tasks.core.documents import Chunk, Hit
@@ -36,6 +40,7 @@ class RowSettings:
     contexts: int = 2  # each label is answered in this many contexts
     abstain_fraction: float = 0.1  # 0 to 1, of all rows: enough for the form; retrieval knows better when
     seed: int = 0
+    closed_book_fraction: float = 0.0  # 0 to below 1, of all rows: asked without passages
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def training_rows(
     settings: RowSettings,
     where: Surroundings | None = None,
 ) -> tuple[TrainingRow, ...]:
-    """Rows for these labels, context by context.
+    """Rows for these labels, context by context; then those without passages.
 
     hits: per label id, best first, deeper than `settings.passages`, without neighbours. where: the neighbours to join.
     A label whose answer none of its hits holds is never answered; it may still be one of those that abstain.
@@ -78,7 +83,8 @@ def training_rows(
     contexts = list(_contexts(known, hits, answers, settings, where or Surroundings()))
     wanted = round(settings.abstain_fraction / (1 - settings.abstain_fraction) * sum(len(c.answered) for c in contexts))
     contexts = _with_abstentions(contexts, known, hits, wanted, settings)
-    return tuple(row for context in contexts for row in _rows(context, prompt))
+    rows = [row for context in contexts for row in _rows(context, prompt)]
+    return (*rows, *_closed_book([label for label in known if answers[label.id]], len(rows), prompt, settings))
 
 
 def _contexts(
@@ -169,6 +175,16 @@ def _rows(context: _Context, prompt: PromptSpec) -> Iterator[TrainingRow]:
         yield TrainingRow(label.id, render(prompt, context.passages, label.question), f"{label.answer} [{marker}]")
     for label in context.near:
         yield TrainingRow(label.id, render(prompt, context.passages, label.question), prompt.abstention)
+
+
+def _closed_book(
+    answered: Sequence[Label], open_book: int, prompt: PromptSpec, settings: RowSettings
+) -> Iterator[TrainingRow]:
+    """Rows of labels that the documents answer, in a drawn order, every label once before any twice."""
+    wanted = round(settings.closed_book_fraction / (1 - settings.closed_book_fraction) * open_book)
+    drawn = sorted(answered, key=lambda label: _draw(settings.seed, "closed book", label.id))
+    for label in islice(cycle(drawn), wanted):
+        yield TrainingRow(label.id, render(prompt, (), label.question), label.answer)
 
 
 def _holds(label: Label, text: str) -> bool:

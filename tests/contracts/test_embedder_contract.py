@@ -16,10 +16,11 @@ from infra.adapters.minilm_embedder import MiniLmEmbedder
 from infra.adapters.openai_embedder import OpenAiEmbedder
 from infra.adapters.sentence_transformers_embedder import SentenceTransformersEmbedder
 from tasks.core.ports import Embedder
+from tasks.remembered_questions import RememberedQuestions
 
 Opener = Callable[[], Embedder]
 TEXTS = ["seal a pump", "größe 🚀 漢字", "b c d", "x y z " * 20, "e f"]
-ADAPTERS = ["words", "minilm", "sentence-transformers", "openai"]
+ADAPTERS = ["words", "remembered questions", "minilm", "sentence-transformers", "openai"]
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
@@ -27,6 +28,8 @@ def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Opens the adapter anew."""
     if request.param == "words":
         yield WordEmbedder
+    elif request.param == "remembered questions":
+        yield lambda: RememberedQuestions(WordEmbedder())
     elif request.param == "minilm":
         yield MiniLmEmbedder
     elif request.param == "sentence-transformers":

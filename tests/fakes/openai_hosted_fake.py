@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from api_schema import wrong_answer, wrong_request
 from chat_fakes import ReadingModel
 from hosted_vendor import AFTER, BASES, RETRY_AFTER, Fault, Refused, Vendor
+from http_fake import QuietHandler, serving
 from openai_embeddings_fake import KEY
 
 from tasks.core.hosted_jobs import MARK
@@ -51,27 +51,14 @@ class HostedServer:
 @contextmanager
 def hosted_server(vendor: Vendor | None = None) -> Iterator[HostedServer]:
     state = HostedServer(vendor or Vendor())
-    handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True)
-    thread.start()
-    try:
+    with serving(_Handler, state) as address:
+        state.url = f"{address}/v1"
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     state: HostedServer
-    protocol_version = "HTTP/1.1"
     wbufsize = 1 << 16  # an answer in one packet: in two, the second waits 40 ms for the client's acknowledgement
-
-    def log_message(self, *args: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._serve(None)

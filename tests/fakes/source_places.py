@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import urllib.request
@@ -19,6 +20,7 @@ from infra.adapters.s3_source import S3Source
 from tasks.core.ports import Source
 
 BUCKET = "manuals"
+OF_TESTS = "ratchet-tests-"  # how the names of buckets begin that tests may empty on a server of somebody's own
 OWN_SETTINGS = (  # whatever the machine's are
     *("-c", "user.name=Test"),
     *("-c", "user.email=test@example.org"),
@@ -123,13 +125,27 @@ class S3Place:
         self.client.delete_bucket(Bucket=BUCKET)
 
 
+def remove_bucket(client: Any, bucket: str) -> None:
+    """Removes a bucket with every version of everything in it."""
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            client.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+    client.delete_bucket(Bucket=bucket)
+
+
 @dataclass(frozen=True)
 class S3Server:
     url: str
     client: Any
+    is_own: bool = False
 
     def emptied(self) -> Any:
-        """A client, after every bucket was removed."""
+        """A client, after every bucket was removed; those of tests, where the server is somebody's own."""
+        if self.is_own:
+            for bucket in self.client.list_buckets()["Buckets"]:
+                if bucket["Name"].startswith(OF_TESTS):
+                    remove_bucket(self.client, bucket["Name"])
+            return self.client
         request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")
         urllib.request.urlopen(request).close()
         return self.client
@@ -137,7 +153,12 @@ class S3Server:
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    """An S3 server in this process, on a free port."""
+    """An S3 server in this process, on a free port; or the one at RATCHET_TEST_S3_URL, with the usual credentials."""
+    if url := os.environ.get("RATCHET_TEST_S3_URL"):
+        client = boto3.session.Session(region_name="us-east-1").client("s3", endpoint_url=url)
+        yield S3Server(url, client, is_own=True)
+        client.close()
+        return
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -67,6 +67,7 @@ def other_than(setting: str) -> Any:
         "label_sources": ["s3://labels/"],
         "weaviate_url": "http://w:8080",
         "home": "/srv/ratchet",
+        "artifacts_uri": "s3://kept/artifacts",
     }
     *part, name = setting.split(".")
     model: Any = Settings.model_fields[part[0]].annotation if part else Settings

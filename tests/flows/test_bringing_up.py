@@ -42,6 +42,7 @@ def test_it_comes_up_makes_scheduled_runs_and_leaves_nothing_behind(tmp_path: Pa
     prefect, service, hooks = free_ports(3)
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "RATCHET_"))}
     environ |= {"RATCHET_HOME": str(tmp_path / "home"), "RATCHET_BASE_MODEL": str(tiny_base_model)}
+    environ["RATCHET_WORK_POOLS"] = "kubernetes"  # is for `ratchet deploy`: here workers do the runs themselves
     command = ["--prefect-port", str(prefect), "--service-port", str(service), "--hooks-port", str(hooks)]
     with (tmp_path / "up.log").open("w") as log:
         up = subprocess.Popen(

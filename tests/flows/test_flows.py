@@ -1,11 +1,18 @@
 """The flows against a real Prefect server, the real embedder and index, and a tiny random language model."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 
 from blocks import RatchetAssistant
 from flows.evaluate_release import EvaluateRequest, evaluate_release
@@ -60,6 +67,55 @@ async def test_a_plan_says_what_the_run_then_does_and_writes_nothing(docs: Path)
     assert planned.is_plan
     assert (planned.documents, planned.chunks, planned.embeds) == (done.documents, done.chunks, done.embeds)
     assert planned.manifest_hash == done.manifest_hash
+
+
+async def test_what_changed_is_a_table_beside_the_run_and_a_sentence_in_its_log(docs: Path) -> None:
+    await reingest_docs(ReingestRequest(path=str(docs)))
+    (docs / "pump.md").write_text("# Pump\n\nThe pump moves 95 litres.\n")
+    (docs / "mast.md").unlink()
+    (docs / "crane.md").write_text("# Crane\n\nThe crane lifts 4 tonnes.\n")
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.4 no more")
+    state = await reingest_docs(ReingestRequest(max_delete_fraction=1), return_state=True)
+    run = state.state_details.flow_run_id
+    assert run is not None
+    said = "Snapshot 2 published: 1 added, 1 changed, 1 deleted, 1 quarantined documents; 2 texts embedded"
+    async with get_client() as client:
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        )
+        for _ in range(100):  # logs arrive a little later
+            logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))
+            if any(said in one.message for one in logs):
+                break
+            await asyncio.sleep(0.1)
+    [shown] = [one for one in found if one.key == "default-documents"]
+    assert shown.description == said
+    assert [
+        (row["document"].rpartition("/")[2], row["change"], row["chunks"]) for row in json.loads(str(shown.data))
+    ] == [
+        ("broken.pdf", "quarantined", 0),
+        ("crane.md", "added", 1),
+        ("mast.md", "deleted", 0),
+        ("pump.md", "changed", 1),
+    ]
+    assert said in [one.message for one in logs]
+
+
+async def test_a_run_that_moves_the_pointer_links_to_the_service_that_serves_it(
+    docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATCHET_SERVICE_PORT", "8399")
+    state = await refresh_assistant(RefreshRequest(path=str(docs)), return_state=True)
+    run = state.state_details.flow_run_id
+    assert run is not None
+    made = (await state.result()).promotion
+    async with get_client() as client:
+        shown = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        )
+    [link] = [one for one in shown if one.key == "default-service"]
+    assert "http://127.0.0.1:8399/v1/models" in str(link.data)
+    assert link.description == f"Release {made.release} is served"
 
 
 async def test_a_missing_source_fails_the_run_at_once_without_retries(docs: Path) -> None:

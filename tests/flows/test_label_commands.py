@@ -116,6 +116,7 @@ def test_models_are_listed_with_their_releases_and_the_rows_of_one_come_out_by_i
     assert (adapter["model"], adapter["kind"], adapter["state"]) == (trained["model"], "lora", "candidate")
     assert adapter["releases"] == {trained["release"]: "candidate"}
     assert (adapter["lineage"]["labels"], adapter["lineage"]["snapshot"]) == (2, 1)
+    assert f"{adapter['lineage']['metrics']['forgetting_nats_per_token']:+.3f} nats/token" in run("models").stdout
     assert (base["kind"], base["state"], base["lineage"]) == ("base", "current", None)
     out = tmp_path / "rows.jsonl"
     exported = read(run("labels", "export", "--model", trained["model"], out, "--json"))

@@ -14,7 +14,7 @@ from prefect.server.utilities.user_templates import render_user_template_sync
 from prefect.types._datetime import now
 from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 
-from infra.deploy.catalogue import AUTOMATIONS, NOTICES, Automation, Notify, RunFlow
+from infra.deploy.catalogue import AUTOMATIONS, NOTICES, ONCE, RUNS, Automation, Notify, RunFlow
 
 ROOT = Path(__file__).parents[2]
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -53,6 +53,11 @@ def test_the_file_has_no_key_that_prefect_would_ignore() -> None:
         assert not unknown(deployment.get("concurrency_limit", {}), "concurrency_limit")
         for schedule in deployment.get("schedules", []):
             assert not unknown(schedule, "schedule")
+
+
+def test_only_a_rollback_is_not_begun_again_by_itself() -> None:
+    assert all(RUNS in deployment["tags"] for deployment in DEPLOYMENTS)
+    assert [flow_of(one).name for one in DEPLOYMENTS if ONCE in one["tags"]] == ["roll-back"]
 
 
 def test_every_flow_has_a_deployment() -> None:

@@ -1,4 +1,4 @@
-"""The janitor on a real Prefect server: a dead run gives its slot back, and the run that waited goes on."""
+"""The janitor on a real Prefect server: a dead run gives its slot back and is begun again, but not for ever."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -7,10 +7,10 @@ import pytest
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import ConcurrencyOptions, FlowRun, StateType
-from prefect.states import Pending, Running
+from prefect.states import Crashed, Pending, Running, Scheduled
 
 from flows.tend_runs import TendRequest, tend, tend_runs
-from infra.deploy.catalogue import RUNS
+from infra.deploy.catalogue import ONCE, RUNS
 from tasks.core.stuck_runs import Patience, RunSigns, lost
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
@@ -35,6 +35,12 @@ async def deployment(client: PrefectClient, tags: list[str]) -> UUID:
     )
 
 
+async def tidy(client: PrefectClient, where: UUID, *runs: FlowRun) -> None:
+    await client.delete_deployment(where)
+    for run in runs:
+        await client.delete_flow_run(run.id)
+
+
 async def state(client: PrefectClient, run: FlowRun) -> StateType | None:
     return (await client.read_flow_run(run.id)).state_type
 
@@ -46,7 +52,7 @@ class Impatient(TendRequest):
     silent_seconds: float = 0
 
 
-async def test_a_run_stuck_pending_is_crashed_and_the_one_that_waited_for_its_slot_goes_on(
+async def test_a_run_stuck_pending_waits_its_turn_and_the_one_that_waited_for_its_slot_goes_on(
     client: PrefectClient,
 ) -> None:
     where = await deployment(client, [RUNS])
@@ -63,12 +69,49 @@ async def test_a_run_stuck_pending_is_crashed_and_the_one_that_waited_for_its_sl
 
     [sentence] = await tend(client, Impatient())
     assert sentence.startswith(f"{stuck.name}: Pending for ")
-    assert await state(client, stuck) is StateType.CRASHED
+    assert await state(client, stuck) is StateType.SCHEDULED
     accepted = await client.set_flow_run_state(waits.id, Pending())
     assert accepted.status.value == "ACCEPT"
+    refused = await client.set_flow_run_state(stuck.id, Pending())
+    assert (refused.status.value, await state(client, stuck)) == ("REJECT", StateType.SCHEDULED)
     assert await tend(client, PATIENT) == []
-    await client.delete_deployment(where)
-    await client.delete_flow_run(waits.id)
+    await tidy(client, where, stuck, waits)
+
+
+async def test_a_run_that_crashed_is_begun_again_twice_and_no_more(client: PrefectClient) -> None:
+    where = await deployment(client, [RUNS])
+    run = await client.create_flow_run_from_deployment(where)
+    for starts in (1, 2, 3):
+        await client.set_flow_run_state(run.id, Pending())
+        await client.set_flow_run_state(run.id, Running())
+        await client.set_flow_run_state(run.id, Crashed(message="Its worker was stopped."))
+        said = await tend(client, PATIENT)
+        assert said == ([f"{run.name}: Its worker was stopped. It is begun again."] if starts < 3 else [])
+        assert await state(client, run) is (StateType.SCHEDULED if starts < 3 else StateType.CRASHED)
+    await tidy(client, where, run)
+
+
+async def test_a_rollback_that_crashed_is_left_to_a_person(client: PrefectClient) -> None:
+    where = await deployment(client, [RUNS, ONCE])
+    run = await client.create_flow_run_from_deployment(where)
+    await client.set_flow_run_state(run.id, Pending())
+    await client.set_flow_run_state(run.id, Crashed(message="Its worker was stopped."))
+    assert await tend(client, PATIENT) == []
+    assert await state(client, run) is StateType.CRASHED
+    await client.set_flow_run_state(run.id, Scheduled(), force=True)
+    await client.set_flow_run_state(run.id, Pending())
+    [sentence] = await tend(client, Impatient())
+    assert sentence.endswith("See whether it was done before you run it again.")
+    assert await state(client, run) is StateType.CRASHED
+    await tidy(client, where, run)
+
+
+async def test_what_crashed_long_ago_stays(client: PrefectClient) -> None:
+    where = await deployment(client, [RUNS])
+    run = await client.create_flow_run_from_deployment(where)
+    await client.set_flow_run_state(run.id, Crashed())
+    assert await tend(client, TendRequest(crashed_seconds=0)) == []
+    await tidy(client, where, run)
 
 
 async def test_runs_of_other_people_are_left_alone(client: PrefectClient) -> None:
@@ -78,8 +121,7 @@ async def test_runs_of_other_people_are_left_alone(client: PrefectClient) -> Non
     assert await tend(client, Impatient()) == []
     await client.set_flow_run_state(run.id, Running())
     assert await tend(client, Impatient()) == []
-    await client.delete_deployment(where)
-    await client.delete_flow_run(run.id)
+    await tidy(client, where, run)
 
 
 async def test_the_janitor_does_not_crash_itself(client: PrefectClient) -> None:

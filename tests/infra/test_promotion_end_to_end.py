@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from document_fakes import ingest
+from judged_releases import GOLDEN, LABELS, judged
 from service_fakes import running
 from tiny_llama import tiny_llama
 
@@ -12,27 +13,8 @@ from infra.adapters.answering_process import STARTED
 from infra.service.open_service import service_of
 from infra.settings import Settings
 from infra.workbench import Workbench, open_workbench
-from tasks.answering import answer
-from tasks.bundles import keep
-from tasks.core.candidates import reference
 from tasks.core.errors import PromotionRefused
-from tasks.core.evidence import Evidence, bundle, case_of
-from tasks.core.integrity import Integrity
-from tasks.core.labels import Label
-from tasks.core.policy import Policy
-from tasks.core.prompts import default_prompt
-from tasks.core.releases import Limits, ModelRef, ReleaseManifest, RetrievalSettings
-from tasks.core.verdict import Verdict
-from tasks.evaluation import Evaluation
 from tasks.releases import promote
-
-GOLDEN = "g-1"
-LABELS = tuple(
-    Label(f"l-{n:016x}", question, said, ("pump.md",), False, (), "golden", "accepted")
-    for n, (question, said) in enumerate(
-        [("How much water does it move?", "90 litres."), ("What is it for?", "Bilges."), ("How heavy is it?", "7 kg.")]
-    )
-)
 
 
 @pytest.fixture(scope="module")
@@ -47,33 +29,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     ingest(bench.documents, str(folder / "docs"))
     yield bench
     bench.close()
-
-
-def judged(bench: Workbench, model: ModelRef, *, words: int = 12) -> str:
-    """A release with a PROMOTE verdict on what the base model says."""
-    snapshot = bench.document_catalog.published("default")
-    assert snapshot is not None
-    manifest = ReleaseManifest(
-        assistant="default",
-        snapshot=reference(snapshot),
-        model=bench.chat.base(),
-        prompt=default_prompt(),
-        retrieval=RetrievalSettings(k=1),
-        pattern="rag",
-        require_support=False,  # a random model supports nothing
-        limits=Limits(max_new_tokens=words),
-    )
-    answers = tuple(answer([label.question for label in LABELS], manifest, bench.answering))
-    manifest = manifest.model_copy(update={"model": model})
-    evidence = Evidence(Policy(), manifest, None, LABELS, answers, (), Integrity(GOLDEN), {}, {})
-    verdict = Verdict("PROMOTE", ())
-    kept = keep(bundle(evidence, case_of(evidence), verdict, {"report.md": "It passed."}), bench.artifacts)
-    release = bench.releases.register(manifest, "a test").id
-    baseline = bench.releases.standing("default").release
-    bench.evaluations.record(
-        "default", Evaluation(kept, release, baseline, GOLDEN, "PROMOTE", len(LABELS), verdict.gates)
-    )
-    return release
 
 
 def test_a_release_is_promoted_when_it_answers_as_judged_in_a_process_started_for_it(bench: Workbench) -> None:

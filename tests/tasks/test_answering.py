@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 from chat_fakes import MemoryCompletions, OneModel, ReadingModel
+from document_fakes import WordEmbedder
 from retrieval_fakes import published
 
 import tasks.answering
@@ -40,6 +42,7 @@ def release(
     snapshot: int = 1,
     k: int = 2,
     min_confidence: float | None = None,
+    confidence: Literal["passage", "sentence"] = "passage",
     require_support: bool = True,
     limits: Limits | None = None,
 ) -> ReleaseManifest:
@@ -48,7 +51,7 @@ def release(
         snapshot=SnapshotRef(number=snapshot, manifest_hash="0" * 64, collection=collection_name("default", "words-1")),
         model=ModelRef(kind="base", base="reader-1", base_digest="sha256-0"),
         prompt=default_prompt(),
-        retrieval=RetrievalSettings(k=k, min_confidence=min_confidence),
+        retrieval=RetrievalSettings(k=k, min_confidence=min_confidence, confidence=confidence),
         pattern=pattern,
         require_support=require_support,
         limits=limits or Limits(),
@@ -125,13 +128,24 @@ def test_no_passages_is_an_abstention_without_asking_the_model(bench: AnsweringB
     assert prompts_asked(bench) == 0
 
 
-def test_low_confidence_is_an_abstention_without_asking_the_model(bench: AnsweringBench) -> None:
-    sure = answer_one(PRESSURE, release(), bench).confidence
-    assert not answer_one(PRESSURE, release(min_confidence=sure), bench).abstained
+@pytest.mark.parametrize("by", get_args(RetrievalSettings.model_fields["confidence"].annotation))
+def test_low_confidence_is_an_abstention_without_asking_the_model(
+    bench: AnsweringBench, by: Literal["passage", "sentence"]
+) -> None:
+    sure = answer_one(PRESSURE, release(confidence=by), bench).confidence
+    assert not answer_one(PRESSURE, release(confidence=by, min_confidence=sure), bench).abstained
     asked = prompts_asked(bench)
-    said = answer_one(PRESSURE, release(min_confidence=sure + 0.01), bench)
+    said = answer_one(PRESSURE, release(confidence=by, min_confidence=sure + 0.01), bench)
     assert (said.text, said.abstained_because) == (ABSTENTION, "confidence")
     assert prompts_asked(bench) == asked
+
+
+def test_confidence_by_sentence_embeds_the_question_once_and_the_few_sentences(bench: AnsweringBench) -> None:
+    embedder = bench.retrieval.embedder
+    assert isinstance(embedder, WordEmbedder)
+    embedder.embedded.clear()
+    answer_one(PRESSURE, release(confidence="sentence"), bench)
+    assert embedder.embedded == [PRESSURE, "The Halden 300 runs at up to 42 bar."]
 
 
 def test_a_number_the_cited_passage_does_not_hold_is_withdrawn_and_kept_as_raw(bench: AnsweringBench) -> None:

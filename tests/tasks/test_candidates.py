@@ -11,8 +11,8 @@ from retrieval_fakes import NumberOfWords, over
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.releases import CatalogReleases
 from tasks.candidates import CandidateBench, newest_snapshot, propose, starting_point, tuned_candidate
+from tasks.confidence import confidences
 from tasks.core.candidates import reference
-from tasks.core.confidence import confidence
 from tasks.core.errors import NotFound
 from tasks.core.labels import Label
 from tasks.core.prompts import DEFAULT_ABSTENTION
@@ -128,11 +128,11 @@ def test_a_proven_release_is_carried_over_to_new_documents_unchanged_but_for_the
 def test_a_wish_for_another_retrieval_is_proposed_once_and_keeps_the_calibrated_confidence(world: World) -> None:
     ingest(world.docs)
     first = proposed(world)
-    calibrated = first.retrieval.model_copy(update={"min_confidence": 0.25})
+    calibrated = first.retrieval.model_copy(update={"confidence": "sentence", "min_confidence": 0.25})
     world.serve(first.model_copy(update={"retrieval": calibrated}))
     wishing = replace(world, bench=replace(world.bench, wished=RetrievalSettings(k=3, neighbours=1)))
     second = proposed(wishing)
-    assert second.retrieval == RetrievalSettings(k=3, neighbours=1, min_confidence=0.25)
+    assert second.retrieval == RetrievalSettings(k=3, neighbours=1, confidence="sentence", min_confidence=0.25)
     assert second.model_copy(update={"retrieval": first.retrieval}) == first
     assert starting_point(wishing.bench) == second
     world.serve(second)
@@ -183,7 +183,9 @@ def test_a_tuned_candidate_keeps_the_prompt_it_was_trained_with_and_drops_the_ex
     assert (tuned.prompt.system, tuned.prompt.abstention) == (start.prompt.system, start.prompt.abstention)
 
 
-@pytest.mark.parametrize("retrieval", [RetrievalSettings(), RetrievalSettings(k=1, documents=("saw.md",))], ids=str)
+@pytest.mark.parametrize(
+    "retrieval", [RetrievalSettings(), RetrievalSettings(k=1, documents=("pump.md", "saw.md"))], ids=str
+)
 def test_a_tuned_candidate_abstains_below_a_confidence_calibrated_on_its_own_retrieval(
     world: World, retrieval: RetrievalSettings
 ) -> None:
@@ -191,9 +193,42 @@ def test_a_tuned_candidate_abstains_below_a_confidence_calibrated_on_its_own_ret
     world.labels.held = HOUSE  # type: ignore[attr-defined]
     start = starting_point(world.bench).model_copy(update={"retrieval": retrieval})
     snapshot = newest_snapshot(world.bench)
-    found = retrieve(world.bench.retrieval, reference(snapshot), [one.question for one in HOUSE], retrieval)
-    pump, saw, cost = (confidence(one.question, hits) for one, hits in zip(HOUSE, found, strict=True))
+    by_sentence = retrieval.model_copy(update={"confidence": "sentence"})
+    pump, saw, cost = measured(world, HOUSE, by_sentence)
     assert cost < min(pump, saw)
     least = (cost + min(pump, saw)) / 2
     tuned = tuned_candidate(world.bench, start, snapshot, start.model)
-    assert tuned.retrieval == retrieval.model_copy(update={"min_confidence": least})
+    assert tuned.retrieval == by_sentence.model_copy(update={"min_confidence": least})
+
+
+def test_golden_questions_have_no_say_in_the_confidence_to_abstain_below(world: World) -> None:
+    ingest(world.docs)
+    snapshot = newest_snapshot(world.bench)
+    golden = [
+        label(10, "What moves?", "It moves 90 litres.", "pump.md", split="golden"),
+        label(11, "How many litres of water does the bilge pump move a day?", "Unknown.", "pump.md", split="golden"),
+    ]
+    settings = RetrievalSettings(confidence="sentence")
+    sure = measured(world, [*golden, *HOUSE], settings)
+    assert sure[0] < sure[4] < sure[1]  # either would move the threshold
+    thresholds = []
+    for held in (HOUSE, [*HOUSE, *golden]):
+        world.labels.held = held  # type: ignore[attr-defined]
+        start = starting_point(world.bench)
+        thresholds.append(tuned_candidate(world.bench, start, snapshot, start.model).retrieval.min_confidence)
+    assert thresholds[0] is not None
+    assert thresholds[0] == thresholds[1]
+
+
+def test_without_a_threshold_a_tuned_candidate_reads_no_sentences(world: World) -> None:
+    ingest(world.docs)
+    world.labels.held = HOUSE[:2]  # type: ignore[attr-defined]
+    start = starting_point(world.bench)
+    tuned = tuned_candidate(world.bench, start, newest_snapshot(world.bench), start.model)
+    assert (tuned.retrieval.confidence, tuned.retrieval.min_confidence) == ("passage", None)
+
+
+def measured(world: World, labels: list[Label], settings: RetrievalSettings) -> list[float]:
+    questions = [one.question for one in labels]
+    found = retrieve(world.bench.retrieval, reference(newest_snapshot(world.bench)), questions, settings)
+    return confidences(world.bench.retrieval.embedder, questions, found, settings)

@@ -24,6 +24,7 @@ from tasks.core.ports import Progress, TrainedModel, TrainingRow
 from tasks.core.prompts import default_prompt
 from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
 from tasks.core.retraining import RetrainTiming
+from tasks.core.training_rows import RowSettings
 from tasks.datasets import Dataset, dataset_lines, export_dataset
 from tasks.training import (
     RenderedRows,
@@ -109,6 +110,15 @@ def test_labels_become_rows_become_a_registered_model_that_consumes_them(bench: 
     assert report.model.lineage.snapshot == SNAPSHOT
     assert not decide(bench).train
     assert decide(bench).new == 0
+
+
+def test_rows_without_passages_are_made_of_training_labels_alone(bench: TrainingBench) -> None:
+    asked = replace(bench, rows=RowSettings(closed_book_fraction=0.4))
+    rows, study = rendered(asked), {one.question: one.id for one in LABELS if one.split == "train"}
+    closed = [row for row in rows.train if row.prompt[-1].content.startswith("No passages")]
+    assert len(closed) == round(0.4 * len(rows.train))
+    assert all(study[row.prompt[-1].content.rpartition("Question: ")[2]] == row.label_id for row in closed)
+    assert rows.validation == rendered(bench).validation
 
 
 def test_no_golden_label_or_page_is_in_any_row(bench: TrainingBench) -> None:

@@ -37,6 +37,10 @@ class CatalogOutbox:
                 undecided = (row.key == key, row.telling.is_(None), row.delivered_at.is_(None))
                 connection.execute(update(t.outbox).where(*undecided).values(telling=telling))
 
+    def note(self, assistant: str, topic: str, key: str, payload: Mapping[str, JsonValue]) -> bool:
+        with self._engine.begin() as connection:
+            return put(connection, assistant, topic, key, payload)
+
     def delivered(self, key: str) -> None:
         with self._engine.begin() as connection:
             settle(connection, key)

@@ -45,6 +45,11 @@ class CatalogReleases:
             )
         return ReleaseRow(manifest.id, manifest, cause, created)
 
+    def assistants(self) -> list[str]:
+        """Every assistant of the catalog, sorted."""
+        with reading(self._engine).begin() as connection:
+            return sorted(connection.scalars(select(t.assistants.c.name)))
+
     def release(self, assistant: str, release: str) -> ReleaseRow:
         with reading(self._engine).begin() as connection:
             found = _find(connection, assistant, release)

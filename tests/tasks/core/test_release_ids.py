@@ -6,13 +6,22 @@ import hashlib
 
 import pytest
 
-from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings, SnapshotRef
+from tasks.core.releases import ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings, SnapshotRef, canonical_json
 
 AS_FIRST_WRITTEN = (
     '{"assistant":"default","format":1,"limits":{"max_context_tokens":1200,"max_new_tokens":48},'
     '"model":{"adapter":null,"base":"smollm2","base_digest":"sha256-1","kind":"base"},"pattern":"rag",'
     '"prompt":{"abstention":"Unknown.","examples":[],"system":"Answer."},"require_support":true,'
     '"retrieval":{"candidates":50,"fusion":"rrf","k":3,"min_confidence":0.25,"rrf_k":60},'
+    '"snapshot":{"collection":"default-0123abcd","manifest_hash":"aa","number":3}}'
+)
+
+AS_WRITTEN_BEFORE_ANY_FIELD_WAS_LEFT_OUT = (
+    '{"assistant":"default","format":1,"limits":{"max_context_tokens":1200,"max_new_tokens":48},'
+    '"model":{"adapter":null,"base":"smollm2","base_digest":"sha256-1","kind":"base"},"pattern":"rag",'
+    '"prompt":{"abstention":"Unknown.","examples":[],"system":"Answer."},"require_support":true,'
+    '"retrieval":{"blend_alpha":0.7,"candidates":50,"documents":[],"fusion":"rrf","headings":[],"k":3,'
+    '"min_confidence":0.25,"neighbours":0,"rerank_candidates":20,"reranker":null,"reranker_fingerprint":null,"rrf_k":60},'
     '"snapshot":{"collection":"default-0123abcd","manifest_hash":"aa","number":3}}'
 )
 
@@ -33,6 +42,12 @@ def test_a_release_that_uses_nothing_newer_has_the_id_of_its_first_canonical_jso
     assert ReleaseManifest.model_validate_json(AS_FIRST_WRITTEN) == manifest()
 
 
+def test_a_manifest_of_an_older_bundle_is_written_again_byte_for_byte() -> None:
+    read = ReleaseManifest.model_validate_json(AS_WRITTEN_BEFORE_ANY_FIELD_WAS_LEFT_OUT)
+    assert read.retrieval.confidence == "passage"
+    assert canonical_json(read.model_dump(mode="json")) == AS_WRITTEN_BEFORE_ANY_FIELD_WAS_LEFT_OUT
+
+
 @pytest.mark.parametrize(
     "newer",
     [
@@ -40,6 +55,7 @@ def test_a_release_that_uses_nothing_newer_has_the_id_of_its_first_canonical_jso
         {"reranker": "some/model"},
         {"rerank_candidates": 30},
         {"neighbours": 1},
+        {"confidence": "sentence"},
         {"documents": ["a*"]},
         {"headings": ["a*"]},
     ],

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.documents import Chunk, Hit
 from tasks.core.labels import Label
 from tasks.core.ports import TrainingRow
 from tasks.core.prompts import INVOCATION, default_prompt, render, with_examples
 from tasks.core.training_rows import RowSettings, answering_chunk, training_rows
+from tasks.datasets import dataset_lines
 
 PROMPT = with_examples(default_prompt("The handbook does not say."), ())
 PUMPS = 8
@@ -147,3 +151,53 @@ def test_without_facts_the_words_that_the_question_does_not_bring_must_be_there(
 
 def test_no_labels_make_no_rows() -> None:
     assert training_rows([], {}, PROMPT, RowSettings()) == ()
+
+
+def closed_book(row: TrainingRow) -> bool:
+    return row.prompt == render(PROMPT, (), question_of(row))
+
+
+def question_of(row: TrainingRow) -> str:
+    return next(one.question for one in LABELS if one.id == row.label_id)
+
+
+@given(
+    fraction=st.floats(0, 0.9),
+    known=st.sets(st.integers(0, PUMPS - 1), min_size=1),
+    contexts=st.integers(1, 3),
+    seed=st.integers(0, 9),
+)
+def test_the_share_of_rows_without_passages_is_what_was_asked_for(
+    fraction: float, known: set[int], contexts: int, seed: int
+) -> None:
+    labels = [one for one in LABELS if int(one.id[1:]) in known]
+    settings = RowSettings(contexts=contexts, seed=seed, closed_book_fraction=fraction)
+    made = training_rows(labels, HITS, PROMPT, settings)
+    closed = [row for row in made if closed_book(row)]
+    assert abs(len(closed) - fraction * len(made)) <= 0.5
+    times = Counter(row.label_id for row in closed)
+    assert times.keys() <= {
+        f"p{n}" for n in known
+    }  # of these labels only, and of none that the documents do not answer
+    assert max(times.values(), default=0) - min((times[f"p{n}"] for n in known), default=0) <= 1
+    assert made[: len(made) - len(closed)] == training_rows(
+        labels, HITS, PROMPT, RowSettings(contexts=contexts, seed=seed)
+    )
+
+
+def test_a_row_without_passages_is_answered_without_a_marker() -> None:
+    closed = [row for row in rows(closed_book_fraction=0.3) if closed_book(row)]
+    assert {row.completion for row in closed} <= {pressure(n).answer for n in range(PUMPS)}
+    assert all(row.prompt[-1].content.startswith(f"No passages{INVOCATION}") for row in closed)
+
+
+def test_a_label_whose_answer_no_hit_holds_is_not_asked_without_passages_either() -> None:
+    lost = {**HITS, "p3": [Hit(limits(n), 1.0, 0.5) for n in (4, 5, 6)]}
+    made = training_rows(LABELS, lost, PROMPT, RowSettings(closed_book_fraction=0.5))
+    assert not [row for row in made if row.label_id == "p3" and not abstains(row)]
+
+
+def test_by_default_the_rows_are_to_the_byte_those_of_before_there_were_any_without_passages() -> None:
+    """Other bytes are another dataset hash, and another training in every home."""
+    lines = b"".join(dataset_lines(rows(), rows(contexts=1)))
+    assert hashlib.sha256(lines).hexdigest() == "3047831dab2e39c93366f223dd790f1e5327f1eaa07c9b33b9e0acda73530b49"
