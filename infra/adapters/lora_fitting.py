@@ -20,6 +20,7 @@ from infra.adapters.base_models import load_base_model
 from infra.adapters.lora_packing import Pack, RowEncoder, pack
 from infra.adapters.lora_settings import LoraSettings
 from infra.adapters.lora_trainer import CURVES, TrainingJob
+from infra.adapters.training_ranks import require_alone
 from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import Progress
 from tasks.documents import stopping
@@ -32,6 +33,7 @@ def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
     """
     from infra.adapters.forgetting import forgotten
 
+    require_alone()
     _require_possible(job.settings)
     _start_or_resume(job)
     if progress:
