@@ -21,29 +21,36 @@ from infra.adapters.base_models import load_base_model
 from infra.adapters.lora_packing import Pack, RowEncoder, pack
 from infra.adapters.lora_settings import LoraSettings
 from infra.adapters.lora_trainer import CURVES, TrainingJob
+from infra.adapters.training_ranks import ALONE, Ranks, require_ranks
 from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import Progress
 from tasks.documents import stopping
 
 
-def fit(job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
+def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE) -> dict[str, float]:
     """Metrics of the adapter that is left in the job's folder. Goes on from its checkpoints.
 
-    Raises TrainingInterrupted after writing a checkpoint when `stopping` is set.
+    Raises TrainingInterrupted after writing a checkpoint when `stopping` is set. ranks: who else fits it; the first
+    leaves the adapter.
     """
     from infra.adapters.forgetting import forgotten
 
+    require_ranks(ranks, job.settings.processes)
     _require_possible(job.settings)
-    _start_or_resume(job)
+    if ranks.first:
+        _start_or_resume(job)
+    ranks.wait()
     if progress:
         progress("training: loading the base model", 0, 1)
-    loaded = load_base_model(job.base, threads=job.threads, quantized=job.settings.quantized == "nf4")
+    loaded = load_base_model(job.base, threads=job.threads and _cores(job), quantized=job.settings.quantized == "nf4")
     encoder = RowEncoder(loaded.tokenizer)
     packs, validation = (
         pack(part, encoder, job.settings.max_block_tokens, whole=job.settings.use_dora)
         for part in (job.rows, job.validation)
     )
-    tuned, metrics = _fit(loaded.model, packs, validation, job, progress)
+    tuned, metrics = _fit(loaded.model, packs, validation, job, progress, ranks)
+    if not ranks.first:
+        return metrics
     metrics |= forgotten(tuned, job.general, encoder, whole=job.settings.use_dora)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
@@ -66,6 +73,11 @@ def _require_possible(chosen: LoraSettings) -> None:
             f"RATCHET_LORA__QUANTIZED={chosen.quantized} wants {' and '.join(wanted)}; not here: {missing}. Unset it: "
             "without it the base stays in its own precision."
         )
+    if chosen.processes > chosen.packs_per_step:
+        raise BadSetting(
+            f"RATCHET_LORA__PROCESSES={chosen.processes} share the packs of a step, which are {chosen.packs_per_step}. "
+            f"Set RATCHET_LORA__PACKS_PER_STEP to {chosen.processes} or more."
+        )
     if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
         raise BadSetting(
             f"RATCHET_LORA__REPORT_TO={chosen.report_to} wants a package that is not installed here. Install "
@@ -85,7 +97,7 @@ def _start_or_resume(job: TrainingJob) -> None:
 
 
 def _fit(
-    base: Any, packs: list[Pack], validation: list[Pack], job: TrainingJob, progress: Progress | None
+    base: Any, packs: list[Pack], validation: list[Pack], job: TrainingJob, progress: Progress | None, ranks: Ranks
 ) -> tuple[Any, dict[str, float]]:
     import torch
     from peft import LoraConfig, get_peft_model
@@ -94,7 +106,7 @@ def _fit(
     from infra.adapters.lora_loop import PackedTrainer, Reporting, checkpoint_layers, mean_loss
     from infra.adapters.lora_watching import EndWhenAsked, LossWatch, ValidationWatch, training_curve
 
-    chosen, cores = job.settings, job.threads or os.cpu_count() or 1
+    chosen, cores = job.settings, _cores(job)
     torch.manual_seed(chosen.seed)
     config = LoraConfig(
         r=chosen.rank,
@@ -108,12 +120,12 @@ def _fit(
     model = get_peft_model(base, config)
     if chosen.gradient_checkpointing:
         checkpoint_layers(model)
-    lanes = 1 if torch.cuda.is_available() else min(chosen.packs_per_step, cores)
+    lanes = 1 if torch.cuda.is_available() else min(-(-chosen.packs_per_step // ranks.world), cores)
     tokens = sum(len(block.read) for one in packs for block in one.blocks)  # and contexts, where it reads them
     tokens += sum(len(one.context) for one in packs if one.whole)
-    ending = EndWhenAsked(stopping.get())
+    ending = EndWhenAsked(stopping.get(), ranks)
     watch = ValidationWatch(
-        model, validation, job.workdir, every=chosen.validation_steps or 1, patience=chosen.patience
+        model, validation, job.workdir, every=chosen.validation_steps or 1, patience=chosen.patience, ranks=ranks
     )
     callbacks = [ending, LossWatch(chosen.max_loss_growth)]
     callbacks += [watch] if validation and chosen.validation_steps else []
@@ -121,8 +133,9 @@ def _fit(
     trainer = PackedTrainer(
         context_cache_tokens=chosen.context_cache_tokens,
         lanes=lanes,
+        ranks=ranks,
         model=model,
-        args=_arguments(chosen, job.workdir),
+        args=_arguments(chosen if ranks.first else chosen.model_copy(update={"report_to": "none"}), job.workdir),
         train_dataset=packs,
         callbacks=callbacks,
     )
@@ -136,8 +149,10 @@ def _fit(
             "Run it again: it goes on from there.",
             step=result.global_step,
         )
-    watch.take_best()
     metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
+    if not ranks.first:
+        return model, metrics
+    watch.take_best()
     if validation:
         metrics["validation_loss"] = mean_loss(model, validation)
         watch.looks.append((result.global_step, metrics["validation_loss"]))
@@ -190,6 +205,11 @@ def _arguments(chosen: LoraSettings, workdir: Path) -> Any:
         dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )
+
+
+def _cores(job: TrainingJob) -> int:
+    """Of one process of the training."""
+    return max(1, (job.threads or os.cpu_count() or 1) // job.settings.processes)
 
 
 @contextmanager

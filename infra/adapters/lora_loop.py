@@ -21,6 +21,7 @@ from transformers import DynamicCache, Trainer, TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from infra.adapters.lora_packing import Pack, arrays, opening_of
+from infra.adapters.training_ranks import ALONE, Ranks
 from tasks.core.errors import BadSetting
 from tasks.core.ports import Progress
 
@@ -32,19 +33,21 @@ class PackedTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
     """`Trainer` whose batch is a few packs, each read and differentiated on a core of its own.
 
     A pack is too small for two cores to share: two threads on one pack were no faster than one. Gradients are added in
-    the order of the packs, so the adapter does not depend on how many cores there were.
+    the order of the packs, so the adapter does not depend on how many cores there were. Of several processes each
+    differentiates its share, and what they found is added before any of them takes the step.
     """
 
-    def __init__(self, *, context_cache_tokens: int, lanes: int = 1, **arguments: Any) -> None:
+    def __init__(self, *, context_cache_tokens: int, lanes: int = 1, ranks: Ranks = ALONE, **arguments: Any) -> None:
         super().__init__(data_collator=collate, **arguments)
         self._contexts = ContextCache(context_cache_tokens, opening_of(arguments["train_dataset"]))
         self._lanes = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="pack")
+        self._ranks = ranks
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Adds the gradients of a step; returns its loss per completion token."""
         model.train()
-        packs = [_on(model.device, pack) for pack in inputs["packs"]]
-        total = sum(len(pack["labels"]) for pack in packs)
+        packs = [_on(model.device, pack) for pack in self._ranks.share(inputs["packs"])]
+        total = sum(len(pack["labels"]) for pack in inputs["packs"])  # of all ranks
         pasts = self._contexts.read_all(model, [pack["context"] for pack in packs], self._lanes)
         weights = [weight for weight in model.parameters() if weight.requires_grad]
 
@@ -58,7 +61,17 @@ class PackedTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
             loss += part
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        if self._ranks.world > 1:
+            for weight in weights:
+                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad  # it had no pack
+            self._ranks.add([loss, *(weight.grad for weight in weights)])
         return loss
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """By the first process; none goes on before it is there."""
+        if self._ranks.first:
+            super()._save_checkpoint(model, trial)
+        self._ranks.wait()
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: the Trainer's formula wants unpacked batches."""

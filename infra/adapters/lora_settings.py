@@ -34,6 +34,11 @@ class LoraSettings(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="At its highest; it ends at 0 along a cosine")
     warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="Share of all steps in which the rate rises")
     packs_per_step: int = Field(default=2, ge=1, description="Contexts, each with all its questions, per step")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="Of `accelerate launch`, which share a step's packs; where there are GPUs, one each",
+    )
     max_block_tokens: int = Field(default=512, ge=16, description="Of one pack, its context apart")
     max_grad_norm: float = Field(default=1.0, gt=0, description="Longer gradients are cut to this")
     seed: int = Field(default=0, ge=0, description="Of the adapter's first weights and the order of packs")

@@ -82,7 +82,8 @@ class LoraTrainer:
     @property
     def fingerprint(self) -> str:
         """`lora-` and 16 hex digits. Checkpoint intervals and caches are not in it: they change no weight."""
-        what = [self._base.digest, self._settings.model_dump(exclude=set(FREE)), dict(self._fitting.versions())]
+        free = {*FREE, *(() if self._settings.processes > 1 else ("processes",))}  # several add in another order
+        what = [self._base.digest, self._settings.model_dump(exclude=free), dict(self._fitting.versions())]
         return "lora-" + hashlib.sha256(canonical_json(what).encode()).hexdigest()[:16]
 
     def train(

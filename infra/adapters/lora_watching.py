@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 from infra.adapters.lora_loop import mean_loss
 from infra.adapters.lora_packing import Pack
+from infra.adapters.training_ranks import ALONE, Ranks
 from tasks.core.errors import LossDiverged
 from tasks.core.loss_watch import diverged
 
@@ -28,13 +29,15 @@ LOOKS = "validation.json"
 class EndWhenAsked(TrainerCallback):  # type: ignore[misc]
     """Writes a checkpoint after the step at which somebody asked for the end, and ends there."""
 
-    def __init__(self, stop: threading.Event | None) -> None:
-        self._stop = stop
+    def __init__(self, stop: threading.Event | None, ranks: Ranks = ALONE) -> None:
+        self._stop = stop or threading.Event()
+        self._ranks = ranks
         self.ended = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Not after the last step: then there is nothing left to end."""
-        if self._stop is not None and self._stop.is_set() and state.global_step < state.max_steps:
+        asked = self._ranks.any(self._stop.is_set())  # by all after the same step, whichever of them was asked
+        if asked and state.global_step < state.max_steps:
             self.ended = control.should_save = control.should_training_stop = True
 
 
@@ -64,9 +67,18 @@ class ValidationWatch(TrainerCallback):  # type: ignore[misc]
     an earlier step, the looks after that step are taken again and give the same.
     """
 
-    def __init__(self, model: Any, packs: Sequence[Pack], workdir: Path, *, every: int, patience: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        packs: Sequence[Pack],
+        workdir: Path,
+        *,
+        every: int,
+        patience: int,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self._model, self._packs, self._folder = model, packs, workdir
-        self._every, self._patience = every, patience
+        self._every, self._patience, self._ranks = every, patience, ranks
         self.looks: list[tuple[int, float]] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -79,17 +91,22 @@ class ValidationWatch(TrainerCallback):  # type: ignore[misc]
         """A look every so many steps."""
         if state.global_step % self._every:
             return
-        loss = mean_loss(self._model, self._packs)
-        if loss < min((known for _, known in self.looks), default=float("inf")):
-            weights = {n: w.detach().cpu().contiguous() for n, w in get_peft_model_state_dict(self._model).items()}
-            save_file(weights, self._folder / f"{BEST}.new")
-            os.replace(self._folder / f"{BEST}.new", self._folder / BEST)
+        loss = self._ranks.of_first(mean_loss(self._model, self._packs) if self._ranks.first else 0.0)
+        best_yet = loss < min((known for _, known in self.looks), default=float("inf"))
         self.looks.append((state.global_step, loss))
-        (self._folder / f"{LOOKS}.new").write_text(json.dumps(self.looks))
-        os.replace(self._folder / f"{LOOKS}.new", self._folder / LOOKS)
+        if self._ranks.first:
+            self._keep(adapter=best_yet)
         best = min(range(len(self.looks)), key=lambda at: self.looks[at][1])
         if len(self.looks) - 1 - best >= self._patience:
             control.should_training_stop = True
+
+    def _keep(self, *, adapter: bool) -> None:
+        if adapter:
+            weights = {n: w.detach().cpu().contiguous() for n, w in get_peft_model_state_dict(self._model).items()}
+            save_file(weights, self._folder / f"{BEST}.new")
+            os.replace(self._folder / f"{BEST}.new", self._folder / BEST)
+        (self._folder / f"{LOOKS}.new").write_text(json.dumps(self.looks))
+        os.replace(self._folder / f"{LOOKS}.new", self._folder / LOOKS)
 
     def take_best(self) -> None:
         """Puts the best adapter into the model, where a look was taken."""

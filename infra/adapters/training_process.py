@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
-from os import environ
+from pathlib import Path
 from typing import IO
 
 from infra.adapters.lora_trainer import LIBRARIES, TrainingJob
@@ -22,6 +25,7 @@ from tasks.core.ports import Progress
 from tasks.documents import stopping
 
 CHILD = "infra.adapters.training_child"
+LAUNCHER = "accelerate.commands.launch"
 STOP_SECONDS = 120.0  # one step and its checkpoint, on a machine that is busy
 LOOK_SECONDS = 0.2
 _ASK = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) for n in %r}))"
@@ -30,7 +34,8 @@ _ASK = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) 
 class ChildFitting:
     """Fitting in a process of its own, which ends with this one: by Ctrl-C, by an error, and when this one is killed.
 
-    Other interpreters must have Ratchet installed too: the child runs `python -m infra.adapters.training_child`.
+    Other interpreters must have Ratchet installed too: the child runs `python -m infra.adapters.training_child`. Where
+    the settings want several processes, `accelerate launch` runs them; they end with it, and it with them.
     """
 
     def __init__(self, python: str | None = None) -> None:
@@ -45,12 +50,8 @@ class ChildFitting:
 
     def fit(self, job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
         """Relays progress and errors. `stopping` ends the child after a checkpoint: TrainingInterrupted."""
-        with tempfile.TemporaryFile() as log, self._child(log) as child:
+        with tempfile.TemporaryFile() as log, self._child(job, log) as child:
             assert child.stdout is not None
-            assert child.stdin is not None
-            with suppress(BrokenPipeError):  # it ended at once: its output says why
-                child.stdin.write(JOB.dump_json(job) + b"\n")
-                child.stdin.flush()
             ready = False
             for line in child.stdout:
                 match SAID.validate_json(line):
@@ -65,8 +66,26 @@ class ChildFitting:
             raise self._ended(child.wait(), log, ready)
 
     @contextmanager
-    def _child(self, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-        command = [self._python, "-m", CHILD]
+    def _child(self, job: TrainingJob, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+        if job.settings.processes > 1:
+            with _several(job) as arguments, self._process([self._python, *arguments], log, _end_several) as child:
+                try:
+                    yield child
+                finally:
+                    _end_several(child)
+                    _read_to_the_end(child)
+            return
+        with self._process([self._python, "-m", CHILD], log, _end) as child:
+            assert child.stdin is not None
+            with suppress(BrokenPipeError):  # it ended at once: its output says why
+                child.stdin.write(JOB.dump_json(job) + b"\n")
+                child.stdin.flush()
+            yield child
+
+    @contextmanager
+    def _process(
+        self, command: Sequence[str], log: IO[bytes], end: Callable[[subprocess.Popen[bytes]], None]
+    ) -> Iterator[subprocess.Popen[bytes]]:
         try:
             # In a group of its own: Ctrl-C reaches this process, which decides.
             child = subprocess.Popen(
@@ -74,21 +93,21 @@ class ChildFitting:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environ | QUIET,
+                env=os.environ | QUIET,
                 process_group=0,
             )
         except OSError as error:
             raise BadSetting(f"{self._python} cannot be run ({error}). Check RATCHET_TRAINING_PYTHON.") from error
         over = threading.Event()
         stop = stopping.get()
-        watch = threading.Thread(target=_end_when_asked, args=(child, stop, over), daemon=True)
+        watch = threading.Thread(target=_end_when_asked, args=(child, end, stop, over), daemon=True)
         watch.start()
         try:
             yield child
         finally:
             over.set()
             watch.join()
-            _end(child)
+            end(child)
             for pipe in (child.stdin, child.stdout):
                 if pipe:
                     with suppress(BrokenPipeError):
@@ -111,10 +130,30 @@ class ChildFitting:
         )
 
 
-def _end_when_asked(child: subprocess.Popen[bytes], stop: threading.Event | None, over: threading.Event) -> None:
+@contextmanager
+def _several(job: TrainingJob) -> Iterator[list[str]]:
+    """What the interpreter is told to start this job's processes; all of them read the job from one file."""
+    processes = job.settings.processes
+    cores = max(1, (job.threads or os.cpu_count() or 1) // processes)
+    chosen: dict[str, object] = {"num_processes": processes, "num_machines": 1, "num_cpu_threads_per_process": cores}
+    # A port of its own choice, and said here so that the file of `accelerate config` decides none of it.
+    chosen |= {"main_process_port": 0, "gpu_ids": "all", "mixed_precision": "no", "dynamo_backend": "no"}
+    options = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+    with tempfile.TemporaryDirectory(prefix="ratchet-training-") as folder:
+        shared = Path(folder) / "job.json"
+        shared.write_bytes(JOB.dump_json(job))
+        yield ["-m", LAUNCHER, "--multi_gpu", *options, "-m", CHILD, str(shared)]
+
+
+def _end_when_asked(
+    child: subprocess.Popen[bytes],
+    end: Callable[[subprocess.Popen[bytes]], None],
+    stop: threading.Event | None,
+    over: threading.Event,
+) -> None:
     while not over.wait(LOOK_SECONDS):
         if stop is not None and stop.is_set():
-            _end(child)
+            end(child)
             return
 
 
@@ -127,6 +166,26 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def _end_several(launcher: subprocess.Popen[bytes]) -> None:
+    """The end of stdin, which every process hears and the launcher, who would give them 30 seconds, does not."""
+    assert launcher.stdin is not None
+    launcher.stdin.close()
+    try:
+        launcher.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        launcher.kill()  # and they end with it
+        launcher.wait()
+
+
+def _read_to_the_end(launcher: subprocess.Popen[bytes]) -> None:
+    """Returns when none of its processes holds stdout any more: they outlive a launcher that was killed."""
+    assert launcher.stdout is not None
+    deadline = time.monotonic() + STOP_SECONDS
+    while (left := deadline - time.monotonic()) > 0 and select.select([launcher.stdout], [], [], left)[0]:
+        if not os.read(launcher.stdout.fileno(), 65536):
+            return
 
 
 @cache
