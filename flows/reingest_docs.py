@@ -13,6 +13,7 @@ from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform
 from flows.spreading import TEXTS_A_DOCUMENT, spread
+from flows.taking_turns import turn
 from infra.workbench import Workbench, shown_progress
 from tasks import documents, probes, snapshots, sources
 from tasks.core.document_catalog import RegisteredSource
@@ -74,7 +75,7 @@ async def reingest_docs(request: ReingestRequest) -> IngestReport:
 
 
 async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
-    """The same, on an open workbench. Raises AssistantBusy while another run of this assistant ingests."""
+    """The same, on an open workbench. Raises AssistantBusy where waiting for another run that builds did not help."""
     shop, size = bench.documents, bench.settings.fan_out_documents
     progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-ingest-progress"))
     if request.plan:
@@ -83,7 +84,7 @@ async def reingest(bench: Workbench, request: ReingestRequest) -> IngestReport:
         report = await perform(snapshots.predict, shop, draft)
         await publish_documents(bench, draft, report)
         return report
-    with documents.holding_lease(shop) as lease:
+    async with turn(shop, bench.settings.turn_wait_seconds) as lease:
         plan = await _plan(bench, request, progress)
         await spread(bench, request, file_portions(shop, plan, size), lease)
         draft = await perform(documents.read, shop, plan, lease, progress)

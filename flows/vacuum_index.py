@@ -12,8 +12,9 @@ from flows.drawing import publish_report
 from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform
+from flows.taking_turns import turn
 from infra.workbench import Workbench
-from tasks import documents, probes, vacuum
+from tasks import probes, vacuum
 from tasks.vacuum import VacuumReport
 from tasks.vacuum_report import render_vacuum
 
@@ -49,7 +50,7 @@ async def vacuum_index(request: VacuumRequest) -> VacuumReport:
 
 
 async def clean(bench: Workbench, request: VacuumRequest) -> VacuumReport:
-    """The same, on an open workbench. Raises AssistantBusy while a run of this assistant ingests.
+    """The same, on an open workbench. Raises AssistantBusy where waiting for a run that ingests did not help.
 
     Raises IntegrityFailure when a release on an exact index finds other chunks than it always did.
     """
@@ -67,7 +68,7 @@ async def clean(bench: Workbench, request: VacuumRequest) -> VacuumReport:
 
 async def _reclaim(bench: Workbench, request: VacuumRequest) -> VacuumReport:
     shop = bench.vacuum
-    with documents.holding_lease(bench.documents) as lease:
+    async with turn(bench.documents, bench.settings.turn_wait_seconds) as lease:
         retention = await perform(vacuum.retained, shop, request.keep_releases)
         lives = await perform(vacuum.reclaim_catalog, shop, retention, lease)
         index_chunks = await perform(vacuum.reclaim_index, shop, retention, lease)

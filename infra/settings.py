@@ -225,6 +225,11 @@ class Settings(BaseSettings):
         default=24, ge=0, description="Artifacts and training folders younger than this are never vacuumed"
     )
 
+    turn_wait_seconds: float = Field(
+        default=1800,
+        ge=0,
+        description="How long a deployment's run waits while another run of its assistant builds; 0: it fails at once",
+    )
     work_pools: Literal["process", "kubernetes"] = Field(
         default="process", description="How `ratchet deploy` has runs done: by workers themselves, or each in a job"
     )
