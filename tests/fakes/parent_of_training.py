@@ -1,7 +1,7 @@
-"""Trains the tiny model in a child process: `python parent_of_training.py BASE HOME STORE WORKDIR STEPS`.
+"""Trains the tiny model in a child process: `python parent_of_training.py BASE HOME STORE WORKDIR STEPS PROCESSES`.
 
 Run by `test_training_process.py` as a process of its own. STEPS: optimizer steps after which it kills itself, and not
-the child; 0: never. Prints the adapter, and whether this process has imported torch.
+the child; 0: never. PROCESSES: of the training. Prints the adapter, and whether this process has imported torch.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from infra.adapters.lora_trainer import LoraTrainer
 from infra.adapters.training_process import ChildFitting
 
 
-def main(base: str, home: str, store: str, workdir: str, steps: str) -> None:
+def main(base: str, home: str, store: str, workdir: str, steps: str, processes: str) -> None:
     def kill_at(what: str, done: int, total: int) -> None:
         if done == int(steps) != 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     trainer = LoraTrainer(
-        find_base_model(base, Path(home)), FolderArtifacts(Path(store)), SETTINGS, threads=1, fitting=ChildFitting()
+        find_base_model(base, Path(home)),
+        FolderArtifacts(Path(store)),
+        SETTINGS.model_copy(update={"processes": int(processes)}),
+        threads=1,
+        fitting=ChildFitting(),
     )
     made = trainer.train(rows(), [], Path(workdir), kill_at)
     print(json.dumps({"adapter": made.model.adapter, "torch": "torch" in sys.modules}))

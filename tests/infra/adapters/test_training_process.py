@@ -43,11 +43,13 @@ def in_child(base: BaseModel, store: Path, python: str | None = None) -> LoraTra
     return LoraTrainer(base, FolderArtifacts(store), SETTINGS, threads=1, fitting=ChildFitting(python))
 
 
-def parent(base: BaseModel, store: Path, workdir: Path, steps: int) -> subprocess.CompletedProcess[str]:
+def parent(
+    base: BaseModel, store: Path, workdir: Path, steps: int, processes: int = 1
+) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(path for path in sys.path if path)
     home = base.folder.parent / "home"
     return subprocess.run(
-        [sys.executable, parent_of_training.__file__, *map(str, (base.folder, home, store, workdir, steps))],
+        [sys.executable, parent_of_training.__file__, *map(str, (base.folder, home, store, workdir, steps, processes))],
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
@@ -89,9 +91,10 @@ def test_a_training_that_was_asked_to_end_goes_on_from_that_step_to_the_same_bit
     assert resumed.model == in_process.model
 
 
-def test_a_training_ends_with_its_parent(base: BaseModel, store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_ends_with_its_parent(base: BaseModel, store: Path, tmp_path: Path, processes: int) -> None:
     before = training_processes()
-    assert parent(base, store, tmp_path, 2).returncode == -signal.SIGKILL
+    assert parent(base, store, tmp_path, 2, processes).returncode == -signal.SIGKILL
     ends = time.monotonic() + 30
     while training_processes() - before and time.monotonic() < ends:
         time.sleep(0.05)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import signal
 import threading
 import time
@@ -15,11 +16,13 @@ from tiny_llama import tiny_base
 
 from infra.adapters.base_models import BaseModel
 from infra.adapters.folder_artifacts import FolderArtifacts
+from infra.adapters.lora_settings import FREE
 from infra.adapters.lora_trainer import LoraTrainer
 from infra.adapters.training_process import ChildFitting
 from infra.adapters.training_ranks import ALONE, Ranks, require_ranks
 from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import TrainedModel
+from tasks.core.releases import canonical_json
 from tasks.documents import stopping
 
 ONE = SETTINGS.model_copy(update={"packs_per_step": 4, "epochs": 4, "validation_steps": 2})  # 4 × ceil(9 / 4)
@@ -154,6 +157,8 @@ class Meddling:
 def test_two_processes_are_another_training_and_one_is_the_training_it_was(base: BaseModel, store: Path) -> None:
     one, two = trainer(base, store, ONE), trainer(base, store, TWO)
     assert one.fingerprint != two.fingerprint
+    told = [base.digest, ONE.model_dump(exclude={*FREE, "processes"}), dict(ChildFitting().versions())]
+    assert one.fingerprint == f"lora-{hashlib.sha256(canonical_json(told).encode()).hexdigest()[:16]}"
 
 
 def test_every_pack_of_a_step_is_one_processs(base: BaseModel) -> None:
