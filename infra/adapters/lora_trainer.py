@@ -82,7 +82,9 @@ class LoraTrainer:
     @property
     def fingerprint(self) -> str:
         """`lora-` and 16 hex digits. Checkpoint intervals and caches are not in it: they change no weight."""
-        free = {*FREE, *(() if self._settings.processes > 1 else ("processes",))}  # several add in another order
+        # Settings that came later are named only where they change the adapter: what was trained before keeps its name.
+        later = {"processes": self._settings.processes > 1, "use_dora": self._settings.use_dora}
+        free = {*FREE, *(name for name, counts in later.items() if not counts)}
         what = [self._base.digest, self._settings.model_dump(exclude=free), dict(self._fitting.versions())]
         return "lora-" + hashlib.sha256(canonical_json(what).encode()).hexdigest()[:16]
 
