@@ -73,11 +73,6 @@ def _require_possible(chosen: LoraSettings) -> None:
             f"RATCHET_LORA__QUANTIZED={chosen.quantized} wants {' and '.join(wanted)}; not here: {missing}. Unset it: "
             "without it the base stays in its own precision."
         )
-    if chosen.processes > chosen.packs_per_step:
-        raise BadSetting(
-            f"RATCHET_LORA__PROCESSES={chosen.processes} share the packs of a step, which are {chosen.packs_per_step}. "
-            f"Set RATCHET_LORA__PACKS_PER_STEP to {chosen.processes} or more."
-        )
     if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
         raise BadSetting(
             f"RATCHET_LORA__REPORT_TO={chosen.report_to} wants a package that is not installed here. Install "

@@ -133,7 +133,12 @@ class ChildFitting:
 @contextmanager
 def _several(job: TrainingJob) -> Iterator[list[str]]:
     """What the interpreter is told to start this job's processes; all of them read the job from one file."""
-    processes = job.settings.processes
+    processes, packs = job.settings.processes, job.settings.packs_per_step
+    if processes > packs:
+        raise BadSetting(
+            f"RATCHET_LORA__PROCESSES={processes} share the packs of a step, which are {packs}. "
+            f"Set RATCHET_LORA__PACKS_PER_STEP to {processes} or more."
+        )
     cores = max(1, (job.threads or os.cpu_count() or 1) // processes)
     chosen: dict[str, object] = {"num_processes": processes, "num_machines": 1, "num_cpu_threads_per_process": cores}
     # A port of its own choice, and said here so that the file of `accelerate config` decides none of it.

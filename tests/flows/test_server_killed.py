@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from flows.bringing_up import environment
+from infra.deploy.processes import Ports
 
 COMPOSE = Path(__file__).parents[2] / "infra" / "deploy" / "compose.yaml"
 PATIENCE_SECONDS = 120.0  # of a busy machine
@@ -60,7 +61,7 @@ asyncio.run(main())
 @pytest.mark.xdist_group("prefect")
 def test_a_run_goes_on_though_the_server_of_ratchet_up_was_killed(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
-    with Server(tmp_path, environment(tmp_path / "home", "")) as server:
+    with Server(tmp_path, environment(tmp_path / "home", "", Ports())) as server:
         goes_on(server)
 
 

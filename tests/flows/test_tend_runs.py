@@ -45,6 +45,11 @@ async def state(client: PrefectClient, run: FlowRun) -> StateType | None:
     return (await client.read_flow_run(run.id)).state_type
 
 
+async def said_of(client: PrefectClient, run: FlowRun, request: TendRequest) -> list[str]:
+    """Of this run alone: other tests leave theirs on the same server."""
+    return [sentence for sentence in await tend(client, request) if sentence.startswith(f"{run.name}: ")]
+
+
 class Impatient(TendRequest):
     """A test does not wait ten minutes."""
 
@@ -62,19 +67,19 @@ async def test_a_run_stuck_pending_waits_its_turn_and_the_one_that_waited_for_it
     refused = await client.set_flow_run_state(waits.id, Pending())
     assert (refused.status.value, await state(client, waits)) == ("REJECT", StateType.SCHEDULED)
 
-    assert await tend(client, PATIENT) == []
+    assert await said_of(client, stuck, PATIENT) == []
     assert await state(client, stuck) is StateType.PENDING
-    assert len(await tend(client, Impatient(plan=True))) == 1
+    assert len(await said_of(client, stuck, Impatient(plan=True))) == 1
     assert await state(client, stuck) is StateType.PENDING
 
-    [sentence] = await tend(client, Impatient())
+    [sentence] = await said_of(client, stuck, Impatient())
     assert sentence.startswith(f"{stuck.name}: Pending for ")
     assert await state(client, stuck) is StateType.SCHEDULED
     accepted = await client.set_flow_run_state(waits.id, Pending())
     assert accepted.status.value == "ACCEPT"
     refused = await client.set_flow_run_state(stuck.id, Pending())
     assert (refused.status.value, await state(client, stuck)) == ("REJECT", StateType.SCHEDULED)
-    assert await tend(client, PATIENT) == []
+    assert await said_of(client, stuck, PATIENT) == []
     await tidy(client, where, stuck, waits)
 
 
@@ -85,7 +90,7 @@ async def test_a_run_that_crashed_is_begun_again_twice_and_no_more(client: Prefe
         await client.set_flow_run_state(run.id, Pending())
         await client.set_flow_run_state(run.id, Running())
         await client.set_flow_run_state(run.id, Crashed(message="Its worker was stopped."))
-        said = await tend(client, PATIENT)
+        said = await said_of(client, run, PATIENT)
         assert said == ([f"{run.name}: Its worker was stopped. It is begun again."] if starts < 3 else [])
         assert await state(client, run) is (StateType.SCHEDULED if starts < 3 else StateType.CRASHED)
     await tidy(client, where, run)
@@ -96,11 +101,11 @@ async def test_a_rollback_that_crashed_is_left_to_a_person(client: PrefectClient
     run = await client.create_flow_run_from_deployment(where)
     await client.set_flow_run_state(run.id, Pending())
     await client.set_flow_run_state(run.id, Crashed(message="Its worker was stopped."))
-    assert await tend(client, PATIENT) == []
+    assert await said_of(client, run, PATIENT) == []
     assert await state(client, run) is StateType.CRASHED
     await client.set_flow_run_state(run.id, Scheduled(), force=True)
     await client.set_flow_run_state(run.id, Pending())
-    [sentence] = await tend(client, Impatient())
+    [sentence] = await said_of(client, run, Impatient())
     assert sentence.endswith("See whether it was done before you run it again.")
     assert await state(client, run) is StateType.CRASHED
     await tidy(client, where, run)
@@ -110,7 +115,7 @@ async def test_what_crashed_long_ago_stays(client: PrefectClient) -> None:
     where = await deployment(client, [RUNS])
     run = await client.create_flow_run_from_deployment(where)
     await client.set_flow_run_state(run.id, Crashed())
-    assert await tend(client, TendRequest(crashed_seconds=0)) == []
+    assert await said_of(client, run, TendRequest(crashed_seconds=0)) == []
     await tidy(client, where, run)
 
 
@@ -118,9 +123,9 @@ async def test_runs_of_other_people_are_left_alone(client: PrefectClient) -> Non
     where = await deployment(client, ["theirs"])
     run = await client.create_flow_run_from_deployment(where)
     await client.set_flow_run_state(run.id, Pending())
-    assert await tend(client, Impatient()) == []
+    assert await said_of(client, run, Impatient()) == []
     await client.set_flow_run_state(run.id, Running())
-    assert await tend(client, Impatient()) == []
+    assert await said_of(client, run, Impatient()) == []
     await tidy(client, where, run)
 
 
