@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.context import FlowRunContext
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import log
@@ -99,7 +100,12 @@ async def _put_right(client: PrefectClient, run: FlowRun, why: str, *, plan: boo
         state: State = State(type=StateType(wanted.type), name=wanted.name, message=wanted.message)
         # Crashed by force only where Prefect wants Cancelled: a run that completes in this moment stays so.
         force = wanted.type != "CRASHED" or run.state_type is StateType.CANCELLING
-        await client.set_flow_run_state(run.id, state, force=force)
+        try:
+            await client.set_flow_run_state(run.id, state, force=force)
+        except PrefectHTTPStatusError as error:
+            # The slot of a deployment that was deleted cannot be given back before its lease runs out. Others go on.
+            status = error.response.status_code
+            return [f"{run.name}: {why} Prefect answered {status}; the next run of tend-runs tries again."]
     return [f"{run.name}: {wanted.message}"]
 
 

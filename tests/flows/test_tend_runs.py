@@ -111,6 +111,20 @@ async def test_a_rollback_that_crashed_is_left_to_a_person(client: PrefectClient
     await tidy(client, where, run)
 
 
+async def test_a_run_that_prefect_will_not_move_does_not_keep_the_others(client: PrefectClient) -> None:
+    gone, where = await deployment(client, [RUNS, "gone"]), await deployment(client, [RUNS])
+    stuck, other = [await client.create_flow_run_from_deployment(one) for one in (gone, where)]
+    for run in (stuck, other):
+        await client.set_flow_run_state(run.id, Pending())
+    await client.delete_deployment(gone)
+    said = await tend(client, Impatient())
+    assert any(one.startswith(f"{stuck.name}: Pending") and "Prefect answered 500" in one for one in said)
+    assert any(one.startswith(f"{other.name}: Pending") and one.endswith("It is begun again.") for one in said)
+    assert await state(client, other) is StateType.SCHEDULED
+    await client.delete_flow_run(stuck.id)
+    await tidy(client, where)  # and its run with it, which waits to be begun again
+
+
 async def test_what_crashed_long_ago_stays(client: PrefectClient) -> None:
     where = await deployment(client, [RUNS])
     run = await client.create_flow_run_from_deployment(where)
