@@ -20,11 +20,6 @@ Damage = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
 def loaded(base: BaseModel) -> LoadedBase:
     return load_base_model(base)
 

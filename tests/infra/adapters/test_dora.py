@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from killed_training import SETTINGS, rows, trainer
-from tiny_llama import tiny_base
 
 from infra.adapters.adapter_proof import WEIGHTS, verify_adapter
 from infra.adapters.base_models import BaseModel, load_base_model
@@ -20,16 +19,6 @@ from tasks.core.errors import AdapterBroken
 from tasks.core.ports import TrainedModel
 
 DORA = SETTINGS.model_copy(update={"use_dora": True})
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("artifacts")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from killed_training import SETTINGS, rows, trainer
-from tiny_llama import LINEAR, tiny_base
+from tiny_llama import LINEAR
 
 from infra.adapters.base_models import BaseModel, LoadedBase, load_base_model
 from infra.adapters.chat_template import ChatTemplate
@@ -21,11 +21,6 @@ from tasks.core.prompts import INVOCATION
 
 LIKE = rows(1)[0]
 GENERAL = general_rows(LIKE)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
 
 
 def adapted(base: BaseModel, *, spread: float) -> tuple[Any, LoadedBase]:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from source_places import BUCKET, S3Place, S3Server, s3_server
+from source_places import BUCKET, S3Place, S3Server
 
 from infra.adapters import label_places
 from infra.adapters.label_places import label_files
 from tasks.core.errors import BadSetting, SourceMissing
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 import killed_training
 import pytest
 from killed_training import PROMPT, SETTINGS, rows, trainer
-from tiny_llama import tiny_base
 
 from infra.adapters.adapter_proof import verify_adapter
 from infra.adapters.artifact_files import LIST
@@ -22,16 +21,6 @@ from tasks.core.errors import NotEnoughLabels
 from tasks.core.ports import TrainedModel
 
 STEPS = 10
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("artifacts")
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 from killed_training import SETTINGS, rows, trainer
-from tiny_llama import tiny_base
 
 from infra.adapters.base_models import BaseModel
 from infra.adapters.lora_settings import LoraSettings
 from tasks.core.errors import BadSetting, LossDiverged, TrainingInterrupted
 from tasks.documents import stopping
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
 
 
 def with_settings(**change: object) -> LoraSettings:

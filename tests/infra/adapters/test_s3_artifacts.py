@@ -22,7 +22,7 @@ import pytest
 from artifact_places import BUCKET, URI, S3ArtifactPlace, filled
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from source_places import S3Server, in_threads, s3_server
+from source_places import S3Server, in_threads
 
 from infra.adapters import artifact_bucket
 from infra.adapters.artifact_bucket import ArtifactBucket
@@ -41,12 +41,6 @@ from tasks.core.errors import (
     StoreUnavailable,
     WrongKey,
 )
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from artifact_places import BUCKET, PREFIX, URI, S3ArtifactPlace, filled
-from source_places import S3Server, s3_server
+from source_places import S3Server
 from vacuum_fakes import World, foresee_vacuum, new_world, vacuum
 
 from infra.adapters.artifact_bucket import ArtifactBucket
@@ -19,12 +18,6 @@ from infra.adapters.s3_leftovers import S3Leftovers
 from tasks.vacuum import Leftover, remove_leftovers
 
 DAY = 24 * 3600.0
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

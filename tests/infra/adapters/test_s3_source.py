@@ -12,17 +12,11 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
-from source_places import BUCKET, S3Place, S3Server, s3_server
+from source_places import BUCKET, S3Place, S3Server
 
 from infra.adapters.open_source import open_source
 from infra.adapters.s3_source import S3Source
 from tasks.core.errors import NotFound, SourceMissing, WorthRetrying
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import parent_of_training
 import pytest
 from killed_training import SETTINGS, rows, trainer
-from tiny_llama import tiny_base
 
 from infra.adapters.base_models import BaseModel
 from infra.adapters.folder_artifacts import FolderArtifacts
@@ -22,16 +21,6 @@ from infra.adapters.training_process import ChildFitting
 from tasks.core.errors import BadSetting, NotEnoughLabels, TrainingFailed, TrainingInterrupted
 from tasks.core.ports import TrainedModel
 from tasks.documents import stopping
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("artifacts")
 
 
 @pytest.fixture(scope="module")

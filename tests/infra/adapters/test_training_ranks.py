@@ -13,7 +13,6 @@ import psutil
 import pytest
 from killed_training import SETTINGS, rows, trainer
 from safetensors.torch import load_file
-from tiny_llama import tiny_base
 
 from infra.adapters.base_models import BaseModel
 from infra.adapters.folder_artifacts import FolderArtifacts
@@ -29,16 +28,6 @@ from tasks.documents import stopping
 ONE = SETTINGS.model_copy(update={"packs_per_step": 4, "epochs": 4, "validation_steps": 2})  # 4 × ceil(9 / 4)
 TWO = ONE.model_copy(update={"processes": 2})  # and of the last pack of an epoch one of them has none
 STEPS = 12
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("artifacts")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tiny_llama import tiny_adapter, tiny_base
+from tiny_llama import tiny_adapter
 
 from infra.adapters.base_models import BaseModel, load_base_model
 from infra.adapters.chat_template import ChatTemplate
@@ -22,11 +22,6 @@ from tasks.core.prompts import default_prompt, render, with_examples
 from tasks.core.releases import ModelRef
 
 LIMIT = 12
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
