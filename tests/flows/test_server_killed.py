@@ -175,8 +175,12 @@ class Server:
             return False
 
     def asked(self, path: str, body: Any = None) -> Any:
+        """Its answer. SQLite under it may be busy and say 503; then it is asked again, as Prefect's own client does."""
+        end = time.monotonic() + PATIENCE_SECONDS
         with httpx.Client(base_url=self.api, timeout=30) as http:
-            answer = http.get(path) if body is None else http.post(path, json=body)
+            while (answer := http.get(path) if body is None else http.post(path, json=body)).status_code == 503:
+                assert time.monotonic() < end, f"busy for {PATIENCE_SECONDS} s: see {self.log}"
+                time.sleep(0.2)
             return answer.raise_for_status().json()
 
     def deployment(self, name: str, **more: Any) -> str:
