@@ -16,7 +16,7 @@ from tasks.core.passages import packed
 from tasks.core.ports import ChatModel, ChatModels, Completion, Message, Progress
 from tasks.core.prompts import INVOCATION, render
 from tasks.core.releases import ReleaseManifest, canonical_json
-from tasks.core.replies import Reply, settle, whole_sentences
+from tasks.core.replies import Reply, followed_sentences, settle, whole_sentences
 from tasks.remembered_questions import RememberedQuestions
 from tasks.retrieval import RetrievalBench, retrieve
 
@@ -100,10 +100,11 @@ def stream_answer(question: str, manifest: ReleaseManifest, bench: AnsweringBenc
     chat = _open(manifest, bench)
     (found,) = _retrieve([question], manifest, bench)
     asked = _ask(found, manifest, _counter(chat))
+    ready_part = followed_sentences if manifest.mend_citations else whole_sentences
     raw, sent = "", ""
     for piece in chat.stream(asked.prompt, max_new_tokens=manifest.limits.max_new_tokens) if asked.prompt else ():
         raw += piece
-        ready = _settle(whole_sentences(raw), asked, manifest)
+        ready = _settle(ready_part(raw), asked, manifest)
         if ready.because is None and ready.text != sent:
             yield ready.text[len(sent) :]
             sent = ready.text
@@ -224,6 +225,7 @@ def _settle(text: str, asked: _Asked, manifest: ReleaseManifest, *, cut_short: b
         asked.passages,
         abstention=manifest.prompt.abstention,
         require_support=_checks_support(manifest),
+        mend_citations=manifest.mend_citations,
         cut_short=cut_short,
     )
 

@@ -26,6 +26,7 @@ def on_base_model(
         prompt=prompt,
         retrieval=retrieval,
         pattern="rag",
+        mend_citations=True,
     )
 
 
@@ -47,6 +48,7 @@ def with_model(
             "prompt": prompt,
             "retrieval": retrieval,
             "pattern": "sequential",
+            "mend_citations": True,
         }
     )
 

@@ -125,6 +125,13 @@ class ReleaseManifest(_Part):
         default=True, description="Numbers and names of an answer must occur in the cited passage, or it abstains"
     )
     limits: Limits = Limits()
+    mend_citations: bool = OnlyIfUsed(
+        default=False, description="A marker whose passage does not hold its sentence moves to the passage that does"
+    )
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return _without_unused(self, write(self), ONLY_IF_USED)
 
     @property
     def id(self) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.core.answers import AbstainedBecause, Citation, Passage
+from tasks.core.attribution import with_mended_citations
 from tasks.core.citations import Cited, cite, json_object, sentences, without_markers
 from tasks.core.support import supported
 
+_NEXT_BEGINS = re.compile(r"(?<=[.!?\]\"'”’)])\s+[^\s\[]")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?:\s*\[[\d\s,]+\])*(?=\s|$)")
 
 
@@ -24,13 +26,22 @@ class Reply:
 
 
 def settle(
-    raw: str, passages: Sequence[Passage], *, abstention: str, require_support: bool, cut_short: bool = False
+    raw: str,
+    passages: Sequence[Passage],
+    *,
+    abstention: str,
+    require_support: bool,
+    mend_citations: bool = False,
+    cut_short: bool = False,
 ) -> Reply:
-    """Decides on a model's text. cut_short: it ran into its token limit, so a sentence begun at the end is dropped."""
+    """Decides on a model's text. cut_short: it ran into its token limit, so a sentence begun at the end is dropped.
+
+    mend_citations: a marker whose passage does not hold its sentence moves to the one that does, before it is checked.
+    """
     text = _once((whole_sentences(raw) or raw) if cut_short else raw)
     if not text.strip() or says(abstention, text):
         return Reply(abstention, "model", dangling=cite(text, passages).dangling)
-    cited = cite(text, passages)
+    cited = cite(with_mended_citations(text, passages) if mend_citations else text, passages)
     if require_support and not _is_supported(cited, passages):
         return Reply(abstention, "support", dangling=cited.dangling)
     return Reply(cited.text, None, cited.citations, cited.dangling)
@@ -49,6 +60,16 @@ def whole_sentences(text: str) -> str:
     """
     ends = [found.end() for found in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]].strip() if ends else ""
+
+
+def followed_sentences(text: str) -> str:
+    """The text up to its last sentence behind which the next has begun: no marker can come to it any more.
+
+    >>> followed_sentences("It runs at 42 bar. [2]"), followed_sentences("It runs at 42 bar. [2] The")
+    ('', 'It runs at 42 bar. [2]')
+    """
+    begun = [found.start() for found in _NEXT_BEGINS.finditer(text)]
+    return whole_sentences(text[: begun[-1]]) if begun else ""
 
 
 def _once(text: str) -> str:

@@ -44,6 +44,7 @@ def release(
     min_confidence: float | None = None,
     confidence: Literal["passage", "sentence"] = "passage",
     require_support: bool = True,
+    mend_citations: bool = False,
     limits: Limits | None = None,
 ) -> ReleaseManifest:
     return ReleaseManifest(
@@ -55,6 +56,7 @@ def release(
         pattern=pattern,
         require_support=require_support,
         limits=limits or Limits(),
+        mend_citations=mend_citations,
     )
 
 
@@ -159,6 +161,16 @@ def test_a_number_the_cited_passage_does_not_hold_is_withdrawn_and_kept_as_raw(b
     assert answer_one(PRESSURE, release(require_support=False), bench).text == "The Halden 300 runs at 45 bar. [1]"
 
 
+def test_a_marker_of_the_wrong_passage_is_mended_where_the_release_says_so_and_kept_as_raw(
+    bench: AnsweringBench,
+) -> None:
+    model_of(bench).told[PRESSURE] = raw = "The Halden 300 runs at up to 42 bar. [2]"
+    said = answer_one(PRESSURE, release(mend_citations=True), bench)
+    assert (said.text, said.raw) == ("The Halden 300 runs at up to 42 bar. [1]", raw)
+    assert [citation.document for citation in said.citations] == ["halden.md"]
+    assert answer_one(PRESSURE, release(), bench).abstained_because == "support"
+
+
 def test_the_models_own_abstention_is_recognised(bench: AnsweringBench) -> None:
     said = answer_one("Who founded it?", release(), bench)
     assert (said.text, said.abstained_because, said.citations) == (ABSTENTION, "model", ())
@@ -243,10 +255,12 @@ def test_a_pattern_that_is_not_built_is_refused_by_name(bench: AnsweringBench, p
         answer_one(PRESSURE, release(pattern=pattern), bench)
 
 
+@pytest.mark.parametrize("mend_citations", [True, False])
 @pytest.mark.parametrize("require_support", [True, False])
 @pytest.mark.parametrize(
     "told",
     [
+        "The Halden 300 runs at up to 42 bar. [2] [1] Its lance is brass. [2]",
         "The Halden 300 runs at up to 42 bar. [1]",
         "It runs at 42 bar. [1] Its lance is brass. [9] Its lance is brass. [9] And so",
         "The documents do not say.",
@@ -255,13 +269,19 @@ def test_a_pattern_that_is_not_built_is_refused_by_name(bench: AnsweringBench, p
     ],
 )
 def test_streaming_sends_the_same_text_and_nothing_is_taken_back(
-    bench: AnsweringBench, told: str, require_support: bool
+    bench: AnsweringBench, told: str, require_support: bool, mend_citations: bool
 ) -> None:
     model_of(bench).told[PRESSURE] = told
-    manifest = release(require_support=require_support)
+    manifest = release(require_support=require_support, mend_citations=mend_citations)
     *pieces, final = stream_answer(PRESSURE, manifest, bench)
     assert isinstance(final, Answer)
     assert "".join(str(piece) for piece in pieces) == final.text == answer_one(PRESSURE, manifest, bench).text
+
+
+def test_a_stream_that_mends_citations_sends_a_sentence_when_the_next_begins(bench: AnsweringBench) -> None:
+    model_of(bench).told[PRESSURE] = "The Halden 300 runs at up to 42 bar. [2] Its lance is brass. [1]"
+    first = next(iter(stream_answer(PRESSURE, release(require_support=False, mend_citations=True), bench)))
+    assert first == "The Halden 300 runs at up to 42 bar. [1]"
 
 
 def test_streaming_sends_the_first_sentence_before_the_last_is_written(bench: AnsweringBench) -> None:

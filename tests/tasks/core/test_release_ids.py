@@ -64,3 +64,9 @@ def test_a_manifest_of_an_older_bundle_is_written_again_byte_for_byte() -> None:
 def test_a_newer_setting_that_is_used_makes_another_release(newer: dict[str, object]) -> None:
     assert manifest(**newer).id != manifest().id
     assert ReleaseManifest.model_validate_json(manifest(**newer).model_dump_json()).id == manifest(**newer).id
+
+
+def test_a_release_that_mends_citations_is_another_one_and_reads_back_as_it_was() -> None:
+    mending = manifest().model_copy(update={"mend_citations": True})
+    assert mending.id != manifest().id
+    assert ReleaseManifest.model_validate_json(mending.model_dump_json()) == mending

@@ -41,6 +41,19 @@ def test_without_required_support_a_wrong_number_is_said() -> None:
     assert settled("It runs at 45 bar. [1]", require_support=False).because is None
 
 
+def test_an_answer_whose_marker_names_the_wrong_passage_is_said_with_the_right_one() -> None:
+    reply = settle("It runs at 42 bar. [2]", PASSAGES, abstention=ABSTENTION, require_support=True, mend_citations=True)
+    assert (reply.text, reply.because) == ("It runs at 42 bar. [1]", None)
+    assert [(one.marker, one.document, one.quote) for one in reply.citations] == [
+        (1, "a.md", "The pump runs at 42 bar.")
+    ]
+
+
+def test_an_answer_that_no_passage_holds_is_withdrawn_though_citations_are_mended() -> None:
+    reply = settle("It runs at 45 bar. [2]", PASSAGES, abstention=ABSTENTION, require_support=True, mend_citations=True)
+    assert (reply.text, reply.because) == (ABSTENTION, "support")
+
+
 def test_a_json_object_stays_as_it_was_written() -> None:
     pretty = '{\n  "sizes": [1, 2],\n  "a": {\n    "bar": 42\n  },\n  "b": {\n    "bar": 42\n  }\n}'
     reply = settled(pretty)
