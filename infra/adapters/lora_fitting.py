@@ -33,9 +33,9 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     Raises TrainingInterrupted after writing a checkpoint when `stopping` is set. ranks: who else fits it; the first
     leaves the adapter.
     """
+    require_ranks(ranks, job.settings.processes)  # before torch is imported: it is said at once
     from infra.adapters.forgetting import forgotten
 
-    require_ranks(ranks, job.settings.processes)
     _require_possible(job.settings)
     if ranks.first:
         _start_or_resume(job)
