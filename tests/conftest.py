@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from catalog_servers import migrated_copy, on_server, running_postgres, why_no_postgres, with_database
 from redis_server import running_redis, why_no_redis
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from weaviate import WeaviateClient
 
     from infra.adapters.weaviate_index import WeaviateIndex
+
+# How long an example takes depends on who else is at work; what it finds does not.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 # The groups that take longest, by name, or by the name of a file that names none.
 LONG = (
