@@ -37,8 +37,6 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     _require_possible(job.settings)
     if ranks.first:
         _start_or_resume(job)
-    from infra.adapters.forgetting import forgotten  # imports torch: what is refused is refused before that
-
     ranks.wait()
     if progress:
         progress("training: loading the base model", 0, 1)
@@ -51,6 +49,8 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     tuned, metrics = _fit(loaded.model, packs, validation, job, progress, ranks)
     if not ranks.first:
         return metrics
+    from infra.adapters.forgetting import forgotten  # imports torch: what is refused is refused before that
+
     metrics |= forgotten(tuned, job.general, encoder, whole=job.settings.use_dora)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
