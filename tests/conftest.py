@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+
+# Two workers on two cores: a second thread in each would wait for the other worker, busily. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from catalog_servers import migrated_copy, on_server, running_postgres, why_no_postgres, with_database
 from redis_server import running_redis, why_no_redis
@@ -24,8 +29,32 @@ if TYPE_CHECKING:
 
     from infra.adapters.weaviate_index import WeaviateIndex
 
+# How long an example takes depends on who else is at work; what it finds does not.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
+# The groups that take longest, by name, or by the name of a file that names none.
+LONG = (
+    "prefect",
+    "test_training_ranks",
+    "test_training_process",
+    "test_ctrl_c",
+    "test_base_models",
+    "up",
+    "kills",
+    "weaviate",
+    "test_label_commands",
+    "test_two_machines",
+    "test_promotion_end_to_end",
+    "test_lora_trainer",
+    "postgres",
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would hand out many short tests first, and a long file last of all
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as under nohup, or behind `&` in a script
         signal.signal(signal.SIGINT, signal.default_int_handler)  # or what is started here could not be interrupted
     config.addinivalue_line("markers", "weaviate: asks a real Weaviate server")
@@ -34,7 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the server runs in one worker, so that one server is started."""
+    """Whatever needs one server runs in one worker, and every other file too, so that nothing is made twice.
+
+    The named groups come first, longest first: what is handed out last should be short.
+    """
     for item in items:
         fixtures = {"weaviate_server", "weaviate_binary"} & set(getattr(item, "fixturenames", ()))
         if fixtures or item.get_closest_marker("weaviate"):
@@ -42,6 +74,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = getattr(getattr(item, "callspec", None), "params", {})
         if "postgres_server" in getattr(item, "fixturenames", ()) or "postgresql" in params.values():
             item.add_marker(pytest.mark.xdist_group("postgres"))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    if items and items[0].config.getoption("loadgroup", False):
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    groups = {mark.args[0] for mark in item.iter_markers("xdist_group")}
+    return min((turn for turn, group in enumerate(LONG) if group in groups), default=len(LONG))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

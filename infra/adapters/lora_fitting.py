@@ -33,8 +33,6 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     Raises TrainingInterrupted after writing a checkpoint when `stopping` is set. ranks: who else fits it; the first
     leaves the adapter.
     """
-    from infra.adapters.forgetting import forgotten
-
     require_ranks(ranks, job.settings.processes)
     _require_possible(job.settings)
     if ranks.first:
@@ -51,6 +49,8 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     tuned, metrics = _fit(loaded.model, packs, validation, job, progress, ranks)
     if not ranks.first:
         return metrics
+    from infra.adapters.forgetting import forgotten  # imports torch: what is refused is refused before that
+
     metrics |= forgotten(tuned, job.general, encoder, whole=job.settings.use_dora)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
@@ -63,21 +63,23 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
 
 def _require_possible(chosen: LoraSettings) -> None:
     """Raises BadSetting for what this machine or its packages cannot do."""
-    import torch
-    from transformers.integrations import get_available_reporting_integrations
+    if chosen.quantized != "none":
+        import torch
 
-    wanted = {"a CUDA GPU": torch.cuda.is_available(), "the package bitsandbytes": find_spec("bitsandbytes")}
-    missing = " and ".join(name for name, there in wanted.items() if not there)
-    if chosen.quantized != "none" and missing:
-        raise BadSetting(
-            f"RATCHET_LORA__QUANTIZED={chosen.quantized} wants {' and '.join(wanted)}; not here: {missing}. Unset it: "
-            "without it the base stays in its own precision."
-        )
-    if chosen.report_to != "none" and chosen.report_to not in get_available_reporting_integrations():
-        raise BadSetting(
-            f"RATCHET_LORA__REPORT_TO={chosen.report_to} wants a package that is not installed here. Install "
-            f"{chosen.report_to}, or set it to none."
-        )
+        wanted = {"a CUDA GPU": torch.cuda.is_available(), "the package bitsandbytes": find_spec("bitsandbytes")}
+        if missing := " and ".join(name for name, there in wanted.items() if not there):
+            raise BadSetting(
+                f"RATCHET_LORA__QUANTIZED={chosen.quantized} wants {' and '.join(wanted)}; not here: {missing}. Unset "
+                "it: without it the base stays in its own precision."
+            )
+    if chosen.report_to != "none":
+        from transformers.integrations import get_available_reporting_integrations
+
+        if chosen.report_to not in get_available_reporting_integrations():
+            raise BadSetting(
+                f"RATCHET_LORA__REPORT_TO={chosen.report_to} wants a package that is not installed here. Install "
+                f"{chosen.report_to}, or set it to none."
+            )
 
 
 def _start_or_resume(job: TrainingJob) -> None:

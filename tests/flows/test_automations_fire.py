@@ -56,9 +56,9 @@ with tags(*sys.argv[1:]):
 """
 
 
-@pytest.fixture
-def told() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """URL of somebody who listens, and what was said to them."""
+@pytest.fixture(scope="module")
+def listener(prefect_server: None) -> Iterator[list[dict[str, str]]]:
+    """A deployed server, and what was said to its people; afterwards nothing of it is left for other tests."""
     heard: list[dict[str, str]] = []
 
     class Listener(QuietHandler):
@@ -68,22 +68,27 @@ def told() -> Iterator[tuple[str, list[dict[str, str]]]]:
             self.end_headers()
 
     with serving(Listener, heard) as address:
-        yield f"{address}/", heard
+        asyncio.run(_deploy(f"{address}/"))
+        yield heard
+        asyncio.run(_forget())
 
 
-@pytest.fixture
-async def client(told: tuple[str, list[dict[str, str]]]) -> AsyncIterator[PrefectClient]:
-    """A deployed server whose people are told by the listener; afterwards nothing of it is left for other tests."""
+async def _deploy(url: str) -> None:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     block = CustomWebhookNotificationBlock(
-        name="people", url=told[0], json_data={"subject": "{{subject}}", "body": "{{body}}"}
+        name="people", url=url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
     )
+    await block.save(NOTIFY, overwrite=True)
     async with get_client() as client:
-        await block.save(NOTIFY, overwrite=True)
         await reconcile(client, file=FILE)
-        yield client
-        await CustomWebhookNotificationBlock.adelete(NOTIFY)
+
+
+async def _forget() -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    await CustomWebhookNotificationBlock.adelete(NOTIFY)
+    async with get_client() as client:
         for one in await client.read_automations():
             await client.delete_automation(one.id)
         for deployment in await client.read_deployments():
@@ -93,8 +98,21 @@ async def client(told: tuple[str, list[dict[str, str]]]) -> AsyncIterator[Prefec
             await client.delete_variable_by_name(variable.name)
 
 
+@pytest.fixture
+def told(listener: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What the test's people were told."""
+    listener.clear()
+    return listener
+
+
+@pytest.fixture
+async def client(told: list[dict[str, str]]) -> AsyncIterator[PrefectClient]:
+    async with get_client() as client:
+        yield client
+
+
 async def test_a_killed_run_becomes_crashed_and_people_are_told_while_living_and_foreign_runs_are_left_alone(
-    client: PrefectClient, told: tuple[str, list[dict[str, str]]]
+    client: PrefectClient, told: list[dict[str, str]]
 ) -> None:
     await shorten(client)
     with waiting(RUNS) as dead, waiting(RUNS) as alive, waiting("theirs") as theirs:
@@ -112,12 +130,12 @@ async def test_a_killed_run_becomes_crashed_and_people_are_told_while_living_and
         assert [await state(client, one) for one in ids[1:]] == [StateType.RUNNING] * 2
         alive.communicate("end\n")
     assert await state(client, ids[1]) is StateType.COMPLETED
-    assert len(told[1]) == 1
+    assert len(told) == 1
     await client.delete_flow_run(ids[2])
 
 
 async def test_a_run_that_completed_stays_completed_though_its_last_heartbeat_was_heard_later(
-    client: PrefectClient, told: tuple[str, list[dict[str, str]]]
+    client: PrefectClient, told: list[dict[str, str]]
 ) -> None:
     await shorten(client)
     with waiting(RUNS) as over:
@@ -132,7 +150,7 @@ async def test_a_run_that_completed_stays_completed_though_its_last_heartbeat_wa
 
 
 async def test_people_are_told_of_promotions_holds_and_rejections(
-    client: PrefectClient, told: tuple[str, list[dict[str, str]]]
+    client: PrefectClient, told: list[dict[str, str]]
 ) -> None:
     topics = ("release.promoted", "release.held", "release.rejected", "release.rolled-back", "release.evaluated")
 
@@ -144,11 +162,11 @@ async def test_people_are_told_of_promotions_holds_and_rejections(
     await announces()
     for topic in topics[:4]:
         await eventually(lambda topic=topic: heard(told, f"ratchet.{topic}: handbook", "Release r-1234 of handbook."))
-    assert len(told[1]) == 4
+    assert len(told) == 4
 
 
 async def test_people_are_told_of_an_automation_whose_action_failed(
-    client: PrefectClient, told: tuple[str, list[dict[str, str]]]
+    client: PrefectClient, told: list[dict[str, str]]
 ) -> None:
     gone = await client.read_deployment_by_name("refresh-assistant/default")
     await client.delete_deployment(gone.id)
@@ -187,8 +205,8 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.3)
 
 
-async def heard(told: tuple[str, list[dict[str, str]]], subject: str, body: str) -> bool:
-    return any(one["subject"] == subject and body in one["body"] for one in told[1])
+async def heard(told: list[dict[str, str]], subject: str, body: str) -> bool:
+    return any(one["subject"] == subject and body in one["body"] for one in told)
 
 
 async def is_in(client: PrefectClient, run: UUID, wanted: StateType) -> bool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import signal
+import re
 import tempfile
 import threading
 import time
@@ -28,6 +28,7 @@ from tasks.documents import stopping
 ONE = SETTINGS.model_copy(update={"packs_per_step": 4, "epochs": 4, "validation_steps": 2})  # 4 × ceil(9 / 4)
 TWO = ONE.model_copy(update={"processes": 2})  # and of the last pack of an epoch one of them has none
 STEPS = 12
+Act = Callable[[psutil.Process, psutil.Process, psutil.Process], object]  # on the launcher and its two ranks
 
 
 @pytest.fixture(scope="module")
@@ -101,51 +102,54 @@ def test_one_of_them_reports_each_step_once(by_two: TrainedModel, reports: list[
     ]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL])  # by SIGTERM it is the same, and half a minute more
-def test_a_launcher_that_is_ended_takes_its_processes_along_and_the_next_goes_on_to_the_same_bits(
-    by_two: TrainedModel, base: BaseModel, store: Path, tmp_path: Path, how: signal.Signals
+def test_a_training_of_two_that_is_interrupted_again_and_again_goes_on_to_the_same_bits(
+    by_two: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingInterrupted):
-        of_two(base, store).train(
-            rows(), rows(2), tmp_path, Meddling(lambda launcher, _first, _second: launcher.send_signal(how))
-        )
-    assert not trained_in()
-    again: list[int] = []
-    resumed = of_two(base, store).train(rows(), rows(2), tmp_path, lambda _, done, __: again.append(done))
-    assert min(step for step in again if step) > 1
-    assert resumed.model == by_two.model
+    """Each start goes on from the one before it, which spares the minutes of undisturbed ones."""
 
+    def interrupted(act: Act) -> tuple[int, TrainingInterrupted]:
+        meddling = Meddling(act)
+        with pytest.raises(TrainingInterrupted) as ended_by:
+            of_two(base, store).train(rows(), rows(2), tmp_path, meddling)
+        assert not trained_in()
+        return meddling.first_step, ended_by.value
 
-def test_a_training_of_two_that_was_asked_to_end_writes_its_checkpoint(
-    base: BaseModel, store: Path, tmp_path: Path
-) -> None:
+    # A process that dies ends the others, and is named.
+    _, lost = interrupted(lambda _launcher, _first, second: second.kill())
+    assert re.search(r"(?s)rank +: 1 .*SIGKILL", str(lost))
+
+    # One that was asked to end writes its checkpoint.
     stop = threading.Event()
     token = stopping.set(stop)
     try:
-        with pytest.raises(TrainingInterrupted) as ended_by:
-            of_two(base, store).train(rows(), rows(2), tmp_path, Meddling(lambda *_: stop.set()))
+        _, asked = interrupted(lambda *_: stop.set())
     finally:
         stopping.reset(token)
-    assert (tmp_path / f"checkpoint-{ended_by.value.values['step']}").is_dir()
+    assert (tmp_path / f"checkpoint-{asked.values['step']}").is_dir()
 
-
-def test_a_process_that_dies_ends_the_others_and_is_named(base: BaseModel, store: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingInterrupted, match=r"(?s)rank +: 1 .*SIGKILL"):
-        of_two(base, store).train(rows(), [], tmp_path, Meddling(lambda _launcher, _first, second: second.kill()))
+    # A launcher that is ended takes its processes along, which write theirs.
+    begun, _ = interrupted(lambda launcher, _first, _second: launcher.kill())
+    assert begun == int(str(asked.values["step"])) + 1
+    again: list[int] = []
+    resumed = of_two(base, store).train(rows(), rows(2), tmp_path, lambda _, done, __: again.append(done))
+    assert min(step for step in again if step) > begun
+    assert resumed.model == by_two.model
 
 
 class Meddling:
-    """A Progress that acts after the first step, on the launcher and the two ranks, while both ranks stand still."""
+    """A Progress that acts after the first step it hears of, on the launcher and the two ranks, which stand still."""
 
-    def __init__(self, act: Callable[[psutil.Process, psutil.Process, psutil.Process], object]) -> None:
+    def __init__(self, act: Act) -> None:
         self._act = act
+        self.first_step = 0
         self._processes: list[psutil.Process] = []
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if not self._processes:
             launcher, *ranks = trained_in()
             self._processes = [launcher, *sorted(ranks, key=lambda one: one.environ()["RANK"])]
-        elif "loss" in what and done == 1:
+        elif "loss" in what and not self.first_step:
+            self.first_step = done
             launcher, first, second = self._processes
             first.suspend()
             second.suspend()
