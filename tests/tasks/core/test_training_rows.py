@@ -197,7 +197,7 @@ def test_a_label_whose_answer_no_hit_holds_is_not_asked_without_passages_either(
     assert not [row for row in made if row.label_id == "p3" and not abstains(row)]
 
 
-def test_by_default_the_rows_are_to_the_byte_those_of_before_there_were_any_without_passages() -> None:
+def test_by_default_the_rows_are_the_same_to_the_byte() -> None:
     """Other bytes are another dataset hash, and another training in every home."""
     lines = b"".join(dataset_lines(rows(), rows(contexts=1)))
     assert hashlib.sha256(lines).hexdigest() == "11e45b6d6b0647d133a2043cdae9a19415b0f972d6d718a3f8c3c673f5fb2b80"
