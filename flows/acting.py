@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from prefect import Flow
 
+from flows.reaching import reaching
 from flows.terminal import STATUS_OF_VERDICT, ProgressLines, Shown
 from flows.verdicts import evaluation_text, next_step, report_of
 from infra.workbench import open_workbench, showing
@@ -20,12 +21,17 @@ R = TypeVar("R")
 
 
 async def run(flow: Flow[Any, Coroutine[Any, Any, R]], request: object) -> R:
-    """The flow's result. With a Prefect API configured it is a flow run there; without one, a plain call in here."""
+    """The flow's result. With a Prefect API configured it is a flow run there; without one, a plain call in here.
+
+    Raises what the flow raises, and as `reaching` where there is no such server.
+    """
     from prefect.settings import get_current_settings
 
+    url = get_current_settings().api.url
     with showing(ProgressLines()):
-        if get_current_settings().api.url:
-            return await flow(request)
+        if url:
+            with reaching(url):
+                return await flow(request)
         return await flow.fn(request)
 
 

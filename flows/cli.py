@@ -49,7 +49,7 @@ def ratchet() -> None:
 
 @assistant_command("status")
 def status(assistant: str) -> Shown:
-    """Current release, snapshot, labels to the threshold, candidate, quarantine."""
+    """Release, snapshot, labels to the threshold, candidate, quarantine, last runs, models that stop soon."""
     from flows.reading import show_status
 
     return show_status(open_bench(assistant))

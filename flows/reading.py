@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flows.terminal import Shown, minute, table
 
 if TYPE_CHECKING:
+    from infra.adapters.prefect_last_runs import LastRuns
     from infra.workbench import Workbench
     from tasks.core.answers import Answer, Passage
     from tasks.core.document_catalog import Quarantined
@@ -16,11 +18,12 @@ if TYPE_CHECKING:
     from tasks.probes import LastCheck
 
 
+NO_PREFECT = "PREFECT_API_URL is not set."
 DEBT_SHOWN = 20  # lines of quarantine that still read well
 
 
 def show_status(bench: Workbench) -> Shown:
-    """Everything at a glance, from the catalog alone."""
+    """Everything at a glance: from the catalog, and the last runs from Prefect where one is named and answers."""
     from flows.hosted_jobs import retirements
     from infra.adapters.catalog.happenings import last_happenings, last_published
     from infra.adapters.catalog.probes import CatalogProbes
@@ -38,6 +41,7 @@ def show_status(bench: Workbench) -> Shown:
     anchor = bench.anchors.anchor(bench.assistant)
     last, retiring = last_happenings(bench.engine, bench.assistant), retirements(bench)
     published = last_published(bench.engine, bench.assistant)
+    ran = _last_runs(bench.assistant)
     data: dict[str, Any] = {
         "assistant": bench.assistant,
         "release": standing.release,
@@ -62,6 +66,8 @@ def show_status(bench: Workbench) -> Shown:
         },
         "snapshot_at": published,
         "last": [{"at": one.at, "what": one.what, "outcome": one.outcome} for one in last],
+        "runs": None if ran.unknown else [asdict(one) for one in ran.runs],
+        "runs_unknown": ran.unknown,
         "retiring": [
             {"model": one.model, "stops": one.stops.isoformat(), "days_left": one.days_left} for one in retiring
         ],
@@ -83,12 +89,31 @@ def show_status(bench: Workbench) -> Shown:
         f"probes      {_probed(probed)}",
         *(f"{'retiring' if n == 0 else '':<11} {one.sentence}" for n, one in enumerate(retiring)),
         *(f"{'last' if n == 0 else '':<11} {minute(one.at)}  {one.what}: {one.outcome}" for n, one in enumerate(last)),
+        *(f"{'runs' if n == 0 else '':<11} {line}" for n, line in enumerate(_ran(ran))),
         f"quarantine  {len(quarantined):,} documents",
         *(f"            {q.uri}: {q.reason}{_next_try(q)}" for q in quarantined[:DEBT_SHOWN]),
     ]
     if len(quarantined) > DEBT_SHOWN:
         lines.append(f"            and {len(quarantined) - DEBT_SHOWN:,} more: ratchet status --json")
     return Shown(data, "\n".join(lines))
+
+
+def _last_runs(assistant: str) -> LastRuns:
+    from infra.adapters.prefect_last_runs import LastRuns, last_runs
+    from infra.adapters.prefect_runs import prefect_of
+
+    prefect = prefect_of()
+    return LastRuns(unknown=NO_PREFECT) if prefect is None else last_runs(prefect, assistant)
+
+
+def _ran(last: LastRuns) -> list[str]:
+    """A line per run, or why there is none; nothing to whoever uses no Prefect."""
+    if last.unknown == NO_PREFECT:
+        return []
+    if last.unknown:
+        return [f"not known: {last.unknown}"]
+    lines = [f"{minute(one.at)}  {one.flow}: {one.state}  ({one.name})" for one in last.runs]
+    return lines or ["none on this Prefect server"]
 
 
 def _ago(at: str) -> str:

@@ -7,7 +7,7 @@ Redis. A re-ingest run per assistant is started. Once two of them are in the mid
 started again --down seconds later. Before, meanwhile and afterwards events are posted ten a second (one that is
 refused is sent again, as senders do), each of which an automation turns into a run; while it is down and once it is
 back pages are edited and the receiver is told by signed webhooks. Exit status 1 when an event is lost, a
-change is not told, a run stays Running, a text is embedded twice, or a snapshot is not what is built from
+change is not told, a run stays Running, a passage is embedded twice, or a snapshot is not what is built from
 nothing.
 """
 
@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from production import ROOT, SECRET, Production, production
 from sqlalchemy import insert, select
 
 from infra.adapters.catalog.database import engine_for
+from infra.adapters.openai_embedder import OpenAiEmbedder
+from tasks.core.fingerprints import vector_key
 from tasks.core.webhook_signatures import signature
 from tasks.sources import FIRST_SOURCE
 
@@ -256,22 +259,33 @@ class Kill:
         notes = self.notices()
         untold = sum(row.delivered_at is None for row in notes)
         before = place.texts()
+        passages = self.passages(before)
+        again = {text: before[text] - 1 for text in passages if before[text] > 1}
         place.witness.faults.clear()  # from here on it is quick
         same = sum(self.is_as_rebuilt(name) for name in self.names)
-        rebuilt = place.texts() - before
-        passages = [text for text in before if text in rebuilt or "rev 0" in text]  # and no question or probe
-        again = sum(before[text] - 1 for text in passages)
         print(f"server killed with SIGKILL     {middle} re-ingests in the middle, back after {down:.1f} s")
         print(f"events accepted                {len(self.posted)} of {self.events}; sent again {self.refused} times")
         print(f"  with exactly one run         {once}; lost {lost}, with more than one {twice}")
         print(f"changes noted                  {len(notes)} of {self.edits}; not told {untold}")
         print(f"runs asked for                 {len(asked)}: {dict(states)}")
         print(f"runs left Running or Pending   {len(left)} {[run['name'] for run in left] or ''}")
-        print(f"texts embedded                 {len(passages)}; embedded again {again}")
+        print(f"passages embedded              {len(passages)}; embedded again {sum(again.values())}")
+        for text, times in again.items():
+            print(f"  {times} times more than once: {text!r:.90}")
         print(f"snapshots as built from nothing {same} of {len(self.names)}", flush=True)
         events_good = len(self.posted) == self.events == once + twice or not redis  # at least once is what they promise
-        work_good = untold == 0 and len(notes) == self.edits and not left and not again and same == len(self.names)
+        work_good = untold == 0 and len(notes) == self.edits and not left and same == len(self.names)
+        work_good = work_good and bool(passages) and not again
         return events_good and work_good and set(states) == {"Completed"}
+
+    def passages(self, texts: Iterable[str]) -> list[str]:
+        """Those whose vectors the catalog keeps. Questions and probes are embedded whenever they are asked."""
+        from infra.adapters.catalog import tables as t
+
+        embedder = OpenAiEmbedder("tiny-embedding", base_url=self.place.witness.url).fingerprint
+        with self.catalog.connect() as connection:
+            kept = set(connection.scalars(select(t.vectors.c.key)))
+        return [text for text in texts if vector_key(embedder, text) in kept]
 
     def is_as_rebuilt(self, name: str) -> bool:
         """Whether the newest snapshot is the one that an empty home and catalog come to."""

@@ -33,7 +33,7 @@ async def reconcile(
 ) -> Changes:
     """Everything that was changed; with dry_run what would be, and nothing is.
 
-    file: another prefect.yaml than the one in the working directory or beside the package. pools: the type of work
+    file: another prefect.yaml than the one in the working directory or in the package. pools: the type of work
     pools that are made. run_command: what a worker of a process pool starts for a run; None: as it is. Raises
     BadSetting when the file is wrong or a pool is of a type that cannot do, before anything is changed. A run that was
     cut off in the middle is completed by the next one.

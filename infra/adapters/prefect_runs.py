@@ -41,13 +41,13 @@ class PrefectRuns:
         if flow is None:
             return Listener()
         try:
-            async with self._client() as client:
+            async with self.client() as client:
                 deployment = await _deployment(client, flow, assistant)
                 if deployment is None:
                     return None
                 return Listener(await _waiting(client, deployment, telling_prefix(assistant, topic)))
         except (HTTPError, InvalidURL) as error:
-            _log.warning("Prefect cannot be asked about %s of %s: %s", flow, assistant, _said(error))
+            _log.warning("Prefect cannot be asked about %s of %s: %s", flow, assistant, said(error))
             return None
 
     async def nudge(self, notice: Notice) -> bool:
@@ -57,7 +57,7 @@ class PrefectRuns:
         """
         flow = FLOW_OF_TOPIC.get(notice.topic)
         try:
-            async with self._client() as client:
+            async with self.client() as client:
                 if flow is None:
                     await _publish(client, notice)
                 elif await _started(client, flow, notice):
@@ -65,11 +65,12 @@ class PrefectRuns:
                 else:
                     return False
         except (HTTPError, InvalidURL) as error:
-            _log.warning("%s waits: %s", notice.key, _said(error))
+            _log.warning("%s waits: %s", notice.key, said(error))
             return False
         return True
 
-    def _client(self) -> AsyncClient:
+    def client(self) -> AsyncClient:
+        """To be closed by whoever asks for it. Does not connect yet."""
         return AsyncClient(
             base_url=self.api_url.rstrip("/") + "/", headers=self._headers(), timeout=self.timeout_seconds
         )
@@ -99,7 +100,7 @@ async def _started(client: AsyncClient, flow: str, notice: Notice) -> bool:
         "idempotency_key": notice.key,
         "state": {"type": "SCHEDULED"},
     }
-    await _ask(client, "POST", f"deployments/{deployment['id']}/create_flow_run", asked)
+    await ask(client, "POST", f"deployments/{deployment['id']}/create_flow_run", asked)
     return True
 
 
@@ -107,7 +108,7 @@ async def _deployment(client: AsyncClient, flow: str, assistant: str) -> dict[st
     """The one named after the assistant, else the default one."""
     for name in dict.fromkeys((assistant, "default")):
         try:
-            found: dict[str, Any] = (await _ask(client, "GET", f"deployments/name/{flow}/{name}")).json()
+            found: dict[str, Any] = (await ask(client, "GET", f"deployments/name/{flow}/{name}")).json()
             return found
         except HTTPStatusError as error:
             if error.response.status_code != 404:
@@ -118,7 +119,7 @@ async def _deployment(client: AsyncClient, flow: str, assistant: str) -> dict[st
 async def _waiting(client: AsyncClient, deployment: Mapping[str, Any], prefix: str) -> str | None:
     runs = {**NOT_BEGUN, "deployment_id": {"any_": [deployment["id"]]}}
     asked = {"flow_runs": runs, "sort": "EXPECTED_START_TIME_ASC", "limit": 200}
-    found = (await _ask(client, "POST", "flow_runs/filter", asked)).json()
+    found = (await ask(client, "POST", "flow_runs/filter", asked)).json()
     keys = (str(run.get("idempotency_key") or "") for run in found)
     return next((key for key in keys if key.startswith(prefix)), None)
 
@@ -132,7 +133,7 @@ async def _publish(client: AsyncClient, notice: Notice) -> None:
         "resource": {"prefect.resource.id": f"ratchet.assistant.{notice.assistant}"},
         "payload": dict(notice.payload),
     }
-    await _ask(client, "POST", "events", [event])
+    await ask(client, "POST", "events", [event])
 
 
 async def _publish_too(client: AsyncClient, notice: Notice) -> None:
@@ -140,10 +141,11 @@ async def _publish_too(client: AsyncClient, notice: Notice) -> None:
     try:
         await _publish(client, notice)
     except HTTPError as error:
-        _log.info("The event for %s is not published: %s", notice.key, _said(error))
+        _log.info("The event for %s is not published: %s", notice.key, said(error))
 
 
-async def _ask(client: AsyncClient, method: str, path: str, asked: object = None) -> Response:
+async def ask(client: AsyncClient, method: str, path: str, asked: object = None) -> Response:
+    """The answer, after a little patience where the server is busy. Raises HTTPError, also for an answer of failure."""
     for delay in BUSY_DELAYS_SECONDS:
         answer = await client.request(method, path, json=asked)
         if answer.status_code not in BUSY:
@@ -152,7 +154,7 @@ async def _ask(client: AsyncClient, method: str, path: str, asked: object = None
     return (await client.request(method, path, json=asked)).raise_for_status()
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """What happened, without the URL, which may hold a password."""
     if isinstance(error, HTTPStatusError):
         return f"Prefect answered {error.response.status_code}."

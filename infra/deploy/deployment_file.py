@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from tasks.core.errors import BadSetting
 
 _VARIABLE = re.compile(r"\{\{\s*prefect\.variables\.([a-z0-9_]+)\s*\}\}")
-BESIDE_THE_PACKAGE = Path(__file__).parents[2] / "prefect.yaml"
+IN_THE_PACKAGE = Path(__file__).with_name("prefect.yaml")
+"""In a checkout a link to the one at its root, where Prefect looks; in an installation the file itself."""
 
 
 class _Strict(BaseModel):
@@ -120,9 +121,9 @@ class DeploymentFile(_Strict):
 
 
 def read_deployments(file: Path | None = None) -> DeploymentFile:
-    """The file given, the one in the working directory, or the one beside the package. Raises BadSetting."""
+    """The file given, the one in the working directory, or the one in the package. Raises BadSetting."""
     here = Path("prefect.yaml")
-    where = file or (here if here.is_file() else BESIDE_THE_PACKAGE)
+    where = file or (here if here.is_file() else IN_THE_PACKAGE)
     try:
         return DeploymentFile.model_validate(yaml.safe_load(where.read_text(encoding="utf-8")))
     except OSError as error:

@@ -37,6 +37,7 @@ RatchetError
     │   ├── OutcomeUnknown      a job may or may not have been created; nobody may create another yet
     │   └── RateLimited         too many requests; the vendor may say how long to wait
     ├── HostedJobWaiting        the vendor's job goes on, and this run has waited as long as it may
+    ├── PrefectUnavailable      the Prefect server cannot be reached
     └── CatalogUnavailable      the catalog cannot be reached or is locked
 """
 
@@ -196,6 +197,10 @@ class RateLimited(HostedUnavailable):
 
 class HostedJobWaiting(WorthRetrying):
     """The vendor's job goes on, and this run has waited as long as it may."""
+
+
+class PrefectUnavailable(WorthRetrying):
+    """The Prefect server cannot be reached."""
 
 
 class CatalogUnavailable(WorthRetrying):
