@@ -126,6 +126,7 @@ def _entry(entry: RegistryEntry, made: RegisteredModel | None) -> dict[str, Any]
         and {
             "training": lineage.training,
             "trainer": lineage.trainer,
+            "method": lineage.method,
             "snapshot": lineage.snapshot.number,
             "labels": len(lineage.label_ids),
             "rows": lineage.rows,

@@ -19,8 +19,8 @@ from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
 from flows.running import log, perform
 from infra.workbench import Workbench, shown_progress
-from tasks import candidates, training
-from tasks.core.candidates import reference
+from tasks import candidates, preferences, training
+from tasks.core.candidates import reference, with_model
 from tasks.core.documents import Snapshot
 from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
@@ -36,10 +36,10 @@ from tasks.training_records import CURVES, curve_table
 class RetrainRequest(AssistantRequest):
     """Whether to train regardless, and how far to go."""
 
-    method: Literal["lora", "openai", "auto"] = Field(
+    method: Literal["lora", "openai", "auto", "dpo"] = Field(
         title="Method",
         default="lora",
-        description="LoRA on this machine, OpenAI's fine-tuning protocol at a vendor, or what fits best",
+        description="LoRA here, OpenAI's fine-tuning protocol at a vendor, what fits best, or DPO here on preferences",
     )
     force: bool = Field(
         title="Force",
@@ -101,19 +101,32 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
     """Trains when it is time, registers the candidate and judges it; promotes nothing."""
     for alarm in retirements(bench):
         log(alarm.sentence)
-    decision = await perform(training.decide, bench.training, force=request.force)
-    if not decision.train and not waiting_model(bench):
+    decision = await due(bench, request)
+    if not decision.train and (request.method == "dpo" or not waiting_model(bench)):
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
-    made, choice = await train(bench, request, start, snapshot)
-    manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
-    release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
+    if request.method == "dpo":
+        made, choice = await learn_preferences(bench, start, snapshot)
+        manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
+    else:
+        made, choice = await train(bench, request, start, snapshot)
+        manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
+    what = "preferences" if request.method == "dpo" else "labels"
+    release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} {what}")
     if not request.evaluate:
         return RetrainReport(decision, made, release, None, None, choice=choice)
     if waiting := await asked_elsewhere(topic_now(bench, release.id)):
         return RetrainReport(decision, made, release, None, None, waiting, choice)
     return RetrainReport(decision, made, release, await evaluate(bench, release.id), None, choice=choice)
+
+
+async def due(bench: Workbench, request: RetrainRequest) -> RetrainDecision:
+    """Whether there is enough to train on, labels or preferences."""
+    if request.method == "dpo":
+        least = bench.settings.preferences.least
+        return await perform(preferences.enough_preferences, bench.training, least, force=request.force)
+    return await perform(training.decide, bench.training, force=request.force)
 
 
 async def train(
@@ -139,10 +152,31 @@ async def train(
         drawn_progress(f"{bench.assistant}-training-progress") if choice.method == "lora" else None,
     )
     made = await perform(training.train_and_register, trainer, rows, progress)
+    await publish_curves(bench, made)
+    return made, choice
+
+
+async def learn_preferences(
+    bench: Workbench, start: ReleaseManifest, snapshot: Snapshot
+) -> tuple[TrainingReport, MethodChoice]:
+    """The served model after today's preferences, learned on prompts as its release serves them."""
+    preferring = bench.preferring(start.model)
+    pairs = await perform(preferences.render_pairs, preferring, reference(snapshot), start.prompt, start.retrieval)
+    choice = MethodChoice(
+        "dpo", f"DPO: asked for, beginning with {start.model.adapter or 'the base'}. {pairs.sentence}"
+    )
+    log(choice.reason)
+    progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-training-progress"))
+    made = await perform(preferences.learn_and_register, preferring, pairs, progress)
+    await publish_curves(bench, made)
+    return made, choice
+
+
+async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
+    """The losses beside the run."""
     if made.model.lineage.record:
         curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())
         await publish_report(f"{bench.assistant}-training", curve_table(curves))
-    return made, choice
 
 
 def waiting_model(bench: Workbench) -> bool:

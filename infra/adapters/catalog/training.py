@@ -104,6 +104,7 @@ def _values(model: RegisteredModel) -> dict[str, Any]:
             "dataset": lineage.dataset,
             "dataset_artifact": lineage.dataset_artifact,
             "record": lineage.record,
+            "method": lineage.method,
         },
         "created_at": model.created_at,
     }
@@ -121,5 +122,6 @@ def _model(row: RowMapping) -> RegisteredModel:
         dataset=kept.get("dataset"),
         dataset_artifact=kept.get("dataset_artifact"),
         record=kept.get("record"),
+        method=kept.get("method", "supervised"),
     )
     return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), lineage, row["created_at"])

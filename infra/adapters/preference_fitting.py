@@ -1,0 +1,189 @@
+"""Fitting an adapter to preferences in this process: a job in, a proved adapter in its folder out.
+
+TRL reads whole sequences, so here the adapter is one that wakes at the invocation (PEFT: `alora_invocation_tokens`), as
+it is served. The reference of DPO is the adapter it began with. Import it inside functions: it imports torch and TRL.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from transformers import PrinterCallback
+from trl import DPOConfig, DPOTrainer
+
+from infra.adapters.adapter_proof import verify_adapter, write_proof
+from infra.adapters.base_models import LoadedBase, load_base_model
+from infra.adapters.forgetting import forgotten
+from infra.adapters.lora_fitting import newest_checkpoint, start_or_resume, write_adapter
+from infra.adapters.lora_loop import Reporting
+from infra.adapters.lora_packing import RowEncoder
+from infra.adapters.lora_trainer import CURVES
+from infra.adapters.lora_watching import EndWhenAsked, LossWatch, training_curve
+from infra.adapters.preference_trainer import PreferenceJob
+from tasks.core.errors import BadSetting, TrainingInterrupted
+from tasks.core.ports import Progress, TrainingRow
+from tasks.core.preference_rows import PreferenceRow
+from tasks.documents import stopping
+
+
+def fit_preferences(job: PreferenceJob, progress: Progress | None = None) -> dict[str, float]:
+    """Metrics of the adapter that is left in the job's folder. Goes on from its checkpoints.
+
+    Raises TrainingInterrupted after writing a checkpoint when `stopping` is set, LossDiverged, BadSetting for what is
+    only there for labels, and AdapterBroken for a start that is not what was trained.
+    """
+    _require_possible(job)
+    start_or_resume(job.workdir, job.intent)
+    if progress:
+        progress("training: loading the base model", 0, 1)
+    loaded = load_base_model(job.base, threads=job.threads)
+    encoder = RowEncoder(loaded.tokenizer)
+    tuned = _start(job, loaded, encoder)
+    metrics = _fit(tuned, loaded.tokenizer, encoder, job, progress)
+    shutil.rmtree(job.adapter, ignore_errors=True)
+    job.adapter.mkdir()
+    write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=encoder.invocation)
+    plain = _always_active(load_base_model(job.base).model, tuned)  # TRL has changed the other base's forward pass
+    metrics |= forgotten(plain, job.general, encoder)
+    write_proof(job.adapter, plain.unload(), loaded.tokenizer)
+    return metrics
+
+
+def _require_possible(job: PreferenceJob) -> None:
+    if job.lora.quantized != "none" or job.lora.gradient_checkpointing:
+        raise BadSetting(
+            "Preferences are learned neither on a quantized base nor with gradient checkpointing. Unset "
+            "RATCHET_LORA__QUANTIZED and RATCHET_LORA__GRADIENT_CHECKPOINTING for this training."
+        )
+
+
+class EncodedDPO(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
+    """TRL's trainer on pairs that come as tokens, spelled as serving spells them. Writes no model card."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Nothing: a checkpoint of ours is nobody's to publish."""
+
+
+def encoded(rows: Sequence[PreferenceRow], encoder: RowEncoder) -> Any:
+    """The pairs as TRL's collator takes them. Raises BadSetting for a prompt that does not wake the adapter."""
+    return Dataset.from_list([_pair(row, encoder) for row in rows])
+
+
+def _pair(row: PreferenceRow, encoder: RowEncoder) -> dict[str, list[int]]:
+    context, chosen = encoder.encode(TrainingRow(row.label_id, row.prompt, row.chosen))
+    _, rejected = encoder.encode(TrainingRow(row.label_id, row.prompt, row.rejected))
+    return {
+        "prompt_ids": [*context, *chosen.question],
+        "chosen_ids": list(chosen.completion),
+        "rejected_ids": list(rejected.completion),
+    }
+
+
+def _start(job: PreferenceJob, loaded: LoadedBase, encoder: RowEncoder) -> Any:
+    torch.manual_seed(job.settings.seed)
+    if job.start is not None:
+        verify_adapter(job.start, loaded.model, loaded.tokenizer)
+        return PeftModel.from_pretrained(loaded.model, str(job.start), is_trainable=True)
+    config = LoraConfig(
+        r=job.lora.rank,
+        lora_alpha=job.lora.alpha,
+        use_rslora=job.lora.rslora,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        bias="none",
+        alora_invocation_tokens=list(encoder.invocation),
+    )
+    return get_peft_model(loaded.model, config)
+
+
+def _fit(
+    model: Any, tokenizer: Any, encoder: RowEncoder, job: PreferenceJob, progress: Progress | None
+) -> dict[str, float]:
+    pairs = encoded(job.rows, encoder)
+    tokens = sum(len(ids) for name in pairs.column_names for ids in pairs[name])
+    ending = EndWhenAsked(stopping.get())
+    callbacks = [ending, LossWatch(job.lora.max_loss_growth)]
+    trainer = EncodedDPO(
+        model=model,
+        args=_arguments(job),
+        train_dataset=pairs,
+        eval_dataset=encoded(job.validation, encoder) if job.validation else None,
+        processing_class=tokenizer,
+        callbacks=[*callbacks, *([Reporting(progress, tokens)] if progress else [])],
+    )
+    trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's --json
+    newest = newest_checkpoint(job.workdir)
+    result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if ending.ended:
+        raise TrainingInterrupted(
+            f"Training was ended at step {result.global_step} of {trainer.state.max_steps}, with a checkpoint. "
+            "Run it again: it goes on from there.",
+            step=result.global_step,
+        )
+    metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
+    margins = [one["rewards/margins"] / job.settings.beta for one in trainer.state.log_history if "loss" in one]
+    looks: list[tuple[int, float]] = []
+    if job.validation:
+        seen = trainer.evaluate()
+        metrics |= {
+            "validation_loss": seen["eval_loss"],
+            "validation_accuracy": seen["eval_rewards/accuracies"],
+            "validation_margin_nats": seen["eval_rewards/margins"] / job.settings.beta,
+        }
+        looks.append((result.global_step, seen["eval_loss"]))
+    curves = {
+        "training": list(enumerate(training_curve(trainer.state), start=1)),
+        "validation": looks,
+        "margin_nats": list(enumerate(margins, start=1)),
+    }
+    (job.workdir / CURVES).write_text(json.dumps(curves))
+    return metrics
+
+
+def _always_active(base: Any, tuned: Any) -> Any:
+    """The same weights as a plain adapter: forgetting is measured on packs, whose blocks are all the adapter's."""
+    config = deepcopy(tuned.peft_config["default"])
+    config.alora_invocation_tokens = None
+    plain = get_peft_model(base, config)
+    set_peft_model_state_dict(plain, get_peft_model_state_dict(tuned))
+    return plain
+
+
+def _arguments(job: PreferenceJob) -> Any:
+    chosen = job.settings
+    return DPOConfig(
+        output_dir=str(job.workdir),
+        beta=chosen.beta,
+        num_train_epochs=chosen.epochs,
+        per_device_train_batch_size=chosen.pairs_per_step,
+        per_device_eval_batch_size=chosen.pairs_per_step,
+        learning_rate=chosen.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=chosen.warmup_fraction,
+        max_grad_norm=chosen.max_grad_norm,
+        weight_decay=0.0,
+        optim="adamw_torch",
+        seed=chosen.seed,
+        save_steps=chosen.checkpoint_steps,
+        save_total_limit=2,
+        logging_steps=1,
+        disable_tqdm=True,
+        report_to=job.lora.report_to,
+        logging_nan_inf_filter=False,
+        max_length=None,
+        pad_to_multiple_of=None,
+        bf16=False,  # as the base is loaded, and not by autocast
+        gradient_checkpointing=False,
+        dataloader_pin_memory=False,
+        use_cpu=not torch.cuda.is_available(),
+    )

@@ -1,0 +1,85 @@
+"""Preference rows: a question as it would be served now, the answer people prefer to it, and the one they do not.
+
+The passages are those that retrieval shows, in its order, without golden pages. A preferred answer that none of them
+holds makes no row: who is served these passages should abstain. Markers are written as training rows write them, by
+the passage that holds the answer. A worse answer that no passage holds gets the marker of the better one, so that what
+is learned is the wording and not the marker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.core.documents import Chunk, Hit
+from tasks.core.labels import Label, squeezed
+from tasks.core.opinions import Preference
+from tasks.core.passages import Surroundings, as_passage, joined, text_of
+from tasks.core.ports import Message
+from tasks.core.prompts import render
+from tasks.core.releases import PromptSpec, canonical_json
+from tasks.core.training_rows import answering_chunk
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """One prompt as served, the answer people prefer and the one they do not."""
+
+    label_id: str
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+def preference_rows(
+    preferences: Iterable[Preference],
+    hits: Mapping[str, Sequence[Hit]],
+    prompt: PromptSpec,
+    passages: int,
+    where: Surroundings | None = None,
+) -> tuple[PreferenceRow, ...]:
+    """A row of every preference that can be taught on these passages, in the order of the preferences.
+
+    hits: by the preference's id, best first. passages: how many are shown.
+    """
+    shown = ((one, joined(hits[one.id][:passages], where or Surroundings())) for one in preferences)
+    return tuple(row for one, found in shown for row in _rows(one, found, prompt))
+
+
+def preference_intent(rows: Sequence[PreferenceRow], validation: Sequence[PreferenceRow], trainer: str) -> str:
+    """The training's name, `t-` and 32 hex digits: the same pairs and trainer are the same training."""
+    content = [
+        [[row.label_id, [[m.role, m.content] for m in row.prompt], row.chosen, row.rejected] for row in part]
+        for part in (rows, validation)
+    ]
+    return "t-" + hashlib.sha256(canonical_json([content, trainer]).encode()).hexdigest()[:32]
+
+
+def _rows(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> Iterator[PreferenceRow]:
+    chosen, rejected = (_held_by(preference, answer, hits) for answer in (preference.chosen, preference.rejected))
+    abstains = _abstains(preference.chosen, prompt)
+    if not hits or (chosen is None and not abstains):
+        return
+    place = {hit.chunk.id: marker for marker, hit in enumerate(hits, start=1)}
+    first = place[chosen.id] if chosen else 1
+    texts = (
+        prompt.abstention if abstains else f"{preference.chosen} [{first}]",
+        prompt.abstention
+        if _abstains(preference.rejected, prompt)
+        else f"{preference.rejected} [{place[rejected.id] if rejected else first}]",
+    )
+    passages = [as_passage(marker, hit, text_of(hit)) for marker, hit in enumerate(hits, start=1)]
+    if texts[0] != texts[1]:  # two spellings of the abstention
+        yield PreferenceRow(preference.id, render(prompt, passages, preference.question), *texts)
+
+
+def _abstains(answer: str, prompt: PromptSpec) -> bool:
+    return squeezed(answer).casefold() == squeezed(prompt.abstention).casefold()
+
+
+def _held_by(preference: Preference, answer: str, hits: Sequence[Hit]) -> Chunk | None:
+    """The chunk that holds the answer. A preference that names no documents may be answered from any."""
+    documents = preference.documents or tuple(hit.chunk.document for hit in hits)
+    asked = Label(preference.id, preference.question, answer, documents, False, (), "train", "accepted")
+    return answering_chunk(asked, hits)

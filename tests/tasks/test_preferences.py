@@ -1,0 +1,140 @@
+"""From preferences in the catalog to a registered model, with a trainer that only notes what it was given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from retrieval_fakes import published
+
+from infra.adapters.catalog.database import engine_for
+from infra.adapters.catalog.labels import CatalogLabels
+from infra.adapters.catalog.training import CatalogTrainings
+from infra.adapters.folder_artifacts import FolderArtifacts
+from tasks.core.errors import GoldenLeak, NotEnoughLabels
+from tasks.core.fingerprints import collection_name
+from tasks.core.label_import import LabelChanges
+from tasks.core.labels import Label, Split
+from tasks.core.opinions import Preference
+from tasks.core.ports import Progress, TrainedModel
+from tasks.core.preference_rows import PreferenceRow
+from tasks.core.prompts import default_prompt
+from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
+from tasks.datasets import Dataset, export_dataset, preference_lines
+from tasks.preferences import PreferenceBench, RenderedPairs, enough_preferences, learn_and_register, render_pairs
+from tasks.training import TrainingBench
+
+SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
+PROMPT = default_prompt("The handbook does not say.")
+PUMPS = 6
+PAGE = "# Pump {0}\n\nPump {0} runs at up to {0}0 bar."
+
+
+@dataclass
+class NotingTrainer:
+    """LearnsPreferences whose model is named after its rows."""
+
+    preferred: list[tuple[Sequence[PreferenceRow], Sequence[PreferenceRow]]] = field(default_factory=list)
+
+    fingerprint = "dpo-noting"
+
+    def prefer(
+        self,
+        rows: Sequence[PreferenceRow],
+        validation: Sequence[PreferenceRow],
+        workdir: Path,
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        self.preferred.append((rows, validation))
+        ref = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter=f"sha256-{len(rows)}")
+        return TrainedModel(ref, {"loss": 0.5}, 1.5)
+
+
+def preference(n: int, split: Split = "train") -> Preference:
+    asked = f"At how many bar does pump {n} run?"
+    return Preference(f"p-{n}", asked, f"Pump {n} runs at {n}0 bar.", "Rather a lot!", (f"p{n}.md",), split, "accepted")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> PreferenceBench:
+    retrieval, _ = published(tmp_path, {f"p{n}.md": PAGE.format(n) for n in range(PUMPS)})
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    training = TrainingBench(
+        assistant="default",
+        labels=CatalogLabels(engine),
+        trainings=CatalogTrainings(engine),
+        retrieval=retrieval,
+        trainer=None,  # type: ignore[arg-type]  # nothing here trains on labels
+        workdir=tmp_path / "trainings",
+        threshold=100,
+        artifacts=FolderArtifacts(tmp_path / "artifacts"),
+    )
+    golden = Label("l-0", "At how many bar does pump 0 run?", "00 bar.", ("p0.md",), False, (), "golden", "accepted")
+    known = (preference(1, "validation"), *(preference(n) for n in range(2, PUMPS)))
+    training.labels.change("default", lambda _: LabelChanges(added=(golden,), opinions_added=known))
+    return PreferenceBench(training, NotingTrainer())
+
+
+def rendered(bench: PreferenceBench) -> RenderedPairs:
+    return render_pairs(bench, SNAPSHOT, PROMPT, RetrievalSettings(k=2))
+
+
+def test_preferences_become_pairs_become_a_registered_model_that_consumes_them(bench: PreferenceBench) -> None:
+    assert enough_preferences(bench.training, PUMPS - 2).train
+    report = learn_and_register(bench, rendered(bench))
+    lineage = report.model.lineage
+    assert lineage.label_ids == tuple(f"p-{n}" for n in range(2, PUMPS))
+    assert (lineage.method, lineage.trainer, lineage.rows) == ("dpo", "dpo-noting", PUMPS - 2)
+    assert bench.training.trainings.models("default")[0].lineage == lineage  # as the catalog kept it
+    after = enough_preferences(bench.training, PUMPS - 2)
+    assert (after.train, after.new) == (False, 0)
+
+
+def test_too_few_preferences_are_refused_with_the_numbers_unless_forced(bench: PreferenceBench) -> None:
+    decision = enough_preferences(bench.training, 10)
+    assert not decision.train
+    assert "4 new preferences of 4 accepted ones, and 10 are asked for: 6 are missing" in decision.reason
+    assert enough_preferences(bench.training, 10, force=True).train
+
+
+def test_pairs_are_shown_no_golden_page_and_those_of_validation_are_not_trained_on(bench: PreferenceBench) -> None:
+    pairs = rendered(bench)
+    learn_and_register(bench, pairs)
+    [(train, validation)] = bench.trainer.preferred  # type: ignore[attr-defined]
+    assert [row.label_id for row in train] == [f"p-{n}" for n in range(2, PUMPS)]
+    assert [row.label_id for row in validation] == ["p-1"]
+    assert all("Pump 0" not in row.prompt[-1].content for row in (*train, *validation))
+
+
+def test_the_pairs_are_kept_by_the_hash_in_the_lineage(bench: PreferenceBench, tmp_path: Path) -> None:
+    pairs = rendered(bench)
+    lineage = learn_and_register(bench, pairs).model.lineage
+    assert bench.training.artifacts is not None
+    assert lineage.dataset is not None
+    kept = Dataset(lineage.dataset, str(lineage.dataset_artifact))
+    assert export_dataset(bench.training.artifacts, kept, tmp_path / "rows.jsonl") == PUMPS - 1
+    lines = b"".join(preference_lines(pairs.train, pairs.validation))
+    assert hashlib.sha256(lines).hexdigest() == lineage.dataset
+
+
+def test_the_same_preferences_again_train_nothing(bench: PreferenceBench) -> None:
+    first, second = (learn_and_register(bench, rendered(bench)) for _ in range(2))
+    assert second.model == first.model
+    assert second.seconds == 0
+    assert len(bench.trainer.preferred) == 1  # type: ignore[attr-defined]
+
+
+def test_preferences_that_no_document_answers_are_no_training(bench: PreferenceBench) -> None:
+    nothing = replace(rendered(bench), train=())
+    with pytest.raises(NotEnoughLabels, match="0 of 4 accepted preferences"):
+        learn_and_register(bench, nothing)
+
+
+def test_a_preference_about_a_golden_page_stops_before_anything_is_rendered(bench: PreferenceBench) -> None:
+    leak = replace(preference(9), question="Who paints it?", documents=("p0.md",))
+    bench.training.labels.change("default", lambda _: LabelChanges(opinions_added=(leak,)))
+    with pytest.raises(GoldenLeak):
+        rendered(bench)
