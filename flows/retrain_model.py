@@ -102,7 +102,7 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
     for alarm in retirements(bench):
         log(alarm.sentence)
     decision = await due(bench, request)
-    if not decision.train and (request.method == "dpo" or not waiting_model(bench)):
+    if not decision.train and not waiting_model(bench, request.method):
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
@@ -179,12 +179,15 @@ async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
         await publish_report(f"{bench.assistant}-training", curve_table(curves))
 
 
-def waiting_model(bench: Workbench) -> bool:
+def waiting_model(bench: Workbench, method: str = "lora") -> bool:
     """Whether the newest model was trained and never judged to the end, as when its run was killed.
+
+    Those of preferences are one line of models, those of labels another.
 
     Where people approve new models, one with a verdict is theirs: waiting for them or refused, it is not trained again.
     """
-    newest = next(iter(bench.trainings.models(bench.assistant)), None)
+    models = bench.trainings.models(bench.assistant)
+    newest = next((one for one in models if (one.lineage.method == "dpo") == (method == "dpo")), None)
     if newest is None:
         return False
     theirs = bench.settings.policy.approval.ask in {"always", "new-model"}

@@ -321,7 +321,7 @@ class Workbench:
             threads=self.settings.torch_threads,
             fitting=ChildPreferenceFitting(self.settings.training_python),
         )
-        return PreferenceBench(self.training, trainer)
+        return PreferenceBench(self.training, trainer, start.adapter)
 
     def training_by(self, method: str, *, another: bool = False) -> TrainingBench:
         """`training`, or the same at the vendor. another: a new attempt where the last ended without a model."""

@@ -44,6 +44,7 @@ class PreferenceBench:
 
     training: TrainingBench
     trainer: LearnsPreferences
+    start: str | None = None  # the adapter it begins with; None: the base
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +155,5 @@ def _lineage(bench: PreferenceBench, training: str, pairs: RenderedPairs, traine
         dataset_artifact=kept.artifact if kept else None,
         record=keep_record(artifacts, trained, kept.hash) if artifacts and kept else None,
         method="dpo",
+        started_from=bench.start,
     )

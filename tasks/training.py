@@ -47,6 +47,7 @@ class Lineage:
     dataset_artifact: str | None = None  # where they are kept; None: by a version that kept none
     record: str | None = None  # where its curves and manifest are kept; None: by a version that kept none
     method: Literal["supervised", "dpo"] = "supervised"
+    started_from: str | None = None  # the model whose adapter it began with; what that learned is in this one too
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     from infra.adapters.forgetting import forgotten
 
     require_ranks(ranks, job.settings.processes)
-    _require_possible(job.settings)
+    require_possible(job.settings)
     if ranks.first:
         start_or_resume(job.workdir, job.intent)
     ranks.wait()
@@ -61,7 +61,7 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     return metrics
 
 
-def _require_possible(chosen: LoraSettings) -> None:
+def require_possible(chosen: LoraSettings) -> None:
     """Raises BadSetting for what this machine or its packages cannot do."""
     import torch
     from transformers.integrations import get_available_reporting_integrations

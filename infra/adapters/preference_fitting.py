@@ -1,33 +1,36 @@
 """Fitting an adapter to preferences in this process: a job in, a proved adapter in its folder out.
 
 TRL reads whole sequences, so here the adapter is one that wakes at the invocation (PEFT: `alora_invocation_tokens`), as
-it is served. The reference of DPO is the adapter it began with. Import it inside functions: it imports torch and TRL.
+it is served; a DoRA adapter is active everywhere. The reference of DPO is the adapter it began with: TRL keeps a copy.
+Import it inside functions: it imports torch and TRL.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Sequence
-from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
 from infra.adapters.adapter_proof import verify_adapter, write_proof
 from infra.adapters.base_models import LoadedBase, load_base_model
 from infra.adapters.forgetting import forgotten
-from infra.adapters.lora_fitting import newest_checkpoint, start_or_resume, write_adapter
+from infra.adapters.lora_fitting import newest_checkpoint, require_possible, start_or_resume, write_adapter
 from infra.adapters.lora_loop import Reporting
 from infra.adapters.lora_packing import RowEncoder
 from infra.adapters.lora_trainer import CURVES
 from infra.adapters.lora_watching import EndWhenAsked, LossWatch, training_curve
 from infra.adapters.preference_trainer import PreferenceJob
-from tasks.core.errors import BadSetting, TrainingInterrupted
+from infra.adapters.training_ranks import ALONE, require_ranks
+from tasks.core.errors import TrainingInterrupted
 from tasks.core.ports import Progress, TrainingRow
 from tasks.core.preference_rows import PreferenceRow
 from tasks.documents import stopping
@@ -36,11 +39,24 @@ from tasks.documents import stopping
 def fit_preferences(job: PreferenceJob, progress: Progress | None = None) -> dict[str, float]:
     """Metrics of the adapter that is left in the job's folder. Goes on from its checkpoints.
 
-    Raises TrainingInterrupted after writing a checkpoint when `stopping` is set, LossDiverged, BadSetting for what is
-    only there for labels, and AdapterBroken for a start that is not what was trained.
+    Raises TrainingInterrupted after writing a checkpoint when `stopping` is set, LossDiverged, BadSetting for what this
+    machine cannot do, and AdapterBroken for a start that is not what was trained.
     """
-    _require_possible(job)
+    require_ranks(ALONE, job.lora.processes)
+    require_possible(job.lora)
     start_or_resume(job.workdir, job.intent)
+    metrics = _learn(job, progress)
+    gc.collect()  # Trainer, model and optimizer hold each other, and TRL has changed how that base computes
+    fresh = load_base_model(job.base, threads=job.threads)
+    encoder = RowEncoder(fresh.tokenizer)
+    plain, whole = _always_active(fresh.model, job.adapter)
+    metrics |= forgotten(plain, job.general, encoder, whole=whole)
+    write_proof(job.adapter, plain.unload(), fresh.tokenizer)
+    return metrics
+
+
+def _learn(job: PreferenceJob, progress: Progress | None) -> dict[str, float]:
+    """Leaves the adapter, without its proof, in the job's folder."""
     if progress:
         progress("training: loading the base model", 0, 1)
     loaded = load_base_model(job.base, threads=job.threads)
@@ -49,19 +65,9 @@ def fit_preferences(job: PreferenceJob, progress: Progress | None = None) -> dic
     metrics = _fit(tuned, loaded.tokenizer, encoder, job, progress)
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
-    write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=encoder.invocation)
-    plain = _always_active(load_base_model(job.base).model, tuned)  # TRL has changed the other base's forward pass
-    metrics |= forgotten(plain, job.general, encoder)
-    write_proof(job.adapter, plain.unload(), loaded.tokenizer)
+    invocation = tuned.peft_config["default"].alora_invocation_tokens or ()
+    write_adapter(job.adapter, tuned, base_name=job.base.name, invocation=invocation)
     return metrics
-
-
-def _require_possible(job: PreferenceJob) -> None:
-    if job.lora.quantized != "none" or job.lora.gradient_checkpointing:
-        raise BadSetting(
-            "Preferences are learned neither on a quantized base nor with gradient checkpointing. Unset "
-            "RATCHET_LORA__QUANTIZED and RATCHET_LORA__GRADIENT_CHECKPOINTING for this training."
-        )
 
 
 class EncodedDPO(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
@@ -101,7 +107,8 @@ def _start(job: PreferenceJob, loaded: LoadedBase, encoder: RowEncoder) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
         bias="none",
-        alora_invocation_tokens=list(encoder.invocation),
+        use_dora=job.lora.use_dora,
+        alora_invocation_tokens=None if job.lora.use_dora else list(encoder.invocation),
     )
     return get_peft_model(loaded.model, config)
 
@@ -112,7 +119,7 @@ def _fit(
     pairs = encoded(job.rows, encoder)
     tokens = sum(len(ids) for name in pairs.column_names for ids in pairs[name])
     ending = EndWhenAsked(stopping.get())
-    callbacks = [ending, LossWatch(job.lora.max_loss_growth)]
+    callbacks = [ending, LossWatch(job.lora.max_loss_growth, "RATCHET_PREFERENCES__LEARNING_RATE")]
     trainer = EncodedDPO(
         model=model,
         args=_arguments(job),
@@ -150,13 +157,12 @@ def _fit(
     return metrics
 
 
-def _always_active(base: Any, tuned: Any) -> Any:
-    """The same weights as a plain adapter: forgetting is measured on packs, whose blocks are all the adapter's."""
-    config = deepcopy(tuned.peft_config["default"])
+def _always_active(base: Any, adapter: Path) -> tuple[Any, bool]:
+    """The same weights as a plain adapter, and whether it is one: the blocks of packs are all the adapter's."""
+    config = LoraConfig.from_pretrained(str(adapter))
+    whole = config.alora_invocation_tokens is None
     config.alora_invocation_tokens = None
-    plain = get_peft_model(base, config)
-    set_peft_model_state_dict(plain, get_peft_model_state_dict(tuned))
-    return plain
+    return PeftModel.from_pretrained(base, str(adapter), config=config), whole
 
 
 def _arguments(job: PreferenceJob) -> Any:

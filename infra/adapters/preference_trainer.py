@@ -104,9 +104,14 @@ class PreferenceTrainer:
         workdir: Path,
         progress: Progress | None = None,
     ) -> TrainedModel:
-        """Trains, proves and stores. Raises NotEnoughLabels when there are no rows, and what fitting raises."""
+        """Trains, proves and stores.
+
+        Raises NotEnoughLabels when there are no rows, BadSetting for what only labels are trained with, and what
+        fitting raises.
+        """
         if not rows:
             raise NotEnoughLabels("There are no preferences to train on: the documents hold no preferred answer.")
+        _require_possible(self._lora)
         begun = time.monotonic()
         like = TrainingRow(rows[0].label_id, rows[0].prompt, rows[0].chosen)
         job = PreferenceJob(
@@ -138,6 +143,15 @@ class PreferenceTrainer:
                 "general_exchanges": general_digest() if job.general else None,
             },
             curves=json.loads((job.workdir / CURVES).read_text()),
+        )
+
+
+def _require_possible(lora: LoraSettings) -> None:
+    if lora.quantized != "none" or lora.gradient_checkpointing or lora.processes > 1:
+        raise BadSetting(
+            "Preferences are learned by one process, and neither on a quantized base nor with gradient checkpointing. "
+            "Unset RATCHET_LORA__QUANTIZED, RATCHET_LORA__GRADIENT_CHECKPOINTING and RATCHET_LORA__PROCESSES for this "
+            "training."
         )
 
 

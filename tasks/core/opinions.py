@@ -58,6 +58,11 @@ def rating_id(question: str, answer: str, documents: Sequence[str], contributor:
     return "v-" + _hash([squeezed(question), squeezed(without_marker(answer)), sorted(set(documents)), contributor])
 
 
+def preferred(one: Preference) -> Label:
+    """The label that says of its question what people prefer to hear."""
+    return Label(one.id, one.question, one.chosen, one.documents, False, (), one.split, one.state)
+
+
 def to_train_on(opinions: Iterable[Opinion], labels: Iterable[Label], split: Split = "train") -> tuple[Opinion, ...]:
     """Accepted opinions of a split, by id. Raises GoldenLeak when one is about a golden page or question."""
     chosen = sorted((x for x in opinions if x.state == "accepted" and x.split == split), key=lambda x: x.id)

@@ -3,21 +3,22 @@
 The passages are those that retrieval shows, in its order, without golden pages. A preferred answer that none of them
 holds makes no row: who is served these passages should abstain. Markers are written as training rows write them, by
 the passage that holds the answer. A worse answer that no passage holds gets the marker of the better one, so that what
-is learned is the wording and not the marker.
+is learned is the wording and not the marker. An answer that holds the words by which prompts wake the adapter makes no
+row either: TRL reads prompt and answer as one, and the adapter would sleep until there.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.core.documents import Chunk, Hit
-from tasks.core.labels import Label, squeezed
-from tasks.core.opinions import Preference
+from tasks.core.labels import squeezed
+from tasks.core.opinions import Preference, preferred
 from tasks.core.passages import Surroundings, as_passage, joined, text_of
 from tasks.core.ports import Message
-from tasks.core.prompts import render
+from tasks.core.prompts import INVOCATION, render
 from tasks.core.releases import PromptSpec, canonical_json
 from tasks.core.training_rows import answering_chunk
 
@@ -61,6 +62,8 @@ def _rows(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> It
     abstains = _abstains(preference.chosen, prompt)
     if not hits or (chosen is None and not abstains):
         return
+    if any(INVOCATION in answer for answer in (preference.chosen, preference.rejected)):
+        return
     place = {hit.chunk.id: marker for marker, hit in enumerate(hits, start=1)}
     first = place[chosen.id] if chosen else 1
     texts = (
@@ -81,5 +84,4 @@ def _abstains(answer: str, prompt: PromptSpec) -> bool:
 def _held_by(preference: Preference, answer: str, hits: Sequence[Hit]) -> Chunk | None:
     """The chunk that holds the answer. A preference that names no documents may be answered from any."""
     documents = preference.documents or tuple(hit.chunk.document for hit in hits)
-    asked = Label(preference.id, preference.question, answer, documents, False, (), "train", "accepted")
-    return answering_chunk(asked, hits)
+    return answering_chunk(replace(preferred(preference), answer=answer, documents=documents), hits)

@@ -14,7 +14,7 @@ from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.training import CatalogTrainings
 from infra.adapters.folder_artifacts import FolderArtifacts
-from tasks.core.errors import GoldenLeak, NotEnoughLabels
+from tasks.core.errors import GoldenLeak, LossDiverged, NotEnoughLabels
 from tasks.core.fingerprints import collection_name
 from tasks.core.label_import import LabelChanges
 from tasks.core.labels import Label, Split
@@ -25,7 +25,7 @@ from tasks.core.prompts import default_prompt
 from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
 from tasks.datasets import Dataset, export_dataset, preference_lines
 from tasks.preferences import PreferenceBench, RenderedPairs, enough_preferences, learn_and_register, render_pairs
-from tasks.training import TrainingBench
+from tasks.training import Lineage, TrainingBench
 
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
 PROMPT = default_prompt("The handbook does not say.")
@@ -35,11 +35,11 @@ PAGE = "# Pump {0}\n\nPump {0} runs at up to {0}0 bar."
 
 @dataclass
 class NotingTrainer:
-    """LearnsPreferences whose model is named after its rows."""
+    """LearnsPreferences whose model has the name it was given."""
 
+    fingerprint: str = "dpo-noting"
+    adapter: str = "sha256-noting"
     preferred: list[tuple[Sequence[PreferenceRow], Sequence[PreferenceRow]]] = field(default_factory=list)
-
-    fingerprint = "dpo-noting"
 
     def prefer(
         self,
@@ -49,7 +49,7 @@ class NotingTrainer:
         progress: Progress | None = None,
     ) -> TrainedModel:
         self.preferred.append((rows, validation))
-        ref = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter=f"sha256-{len(rows)}")
+        ref = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter=self.adapter)
         return TrainedModel(ref, {"loss": 0.5}, 1.5)
 
 
@@ -125,6 +125,33 @@ def test_the_same_preferences_again_train_nothing(bench: PreferenceBench) -> Non
     assert second.model == first.model
     assert second.seconds == 0
     assert len(bench.trainer.preferred) == 1  # type: ignore[attr-defined]
+
+
+class FailingTrainer(NotingTrainer):
+    def prefer(self, *_: object, **__: object) -> TrainedModel:
+        raise LossDiverged("The loss is NaN.")
+
+
+def test_a_failed_training_consumes_no_preference(bench: PreferenceBench) -> None:
+    failing = replace(bench, trainer=FailingTrainer())
+    with pytest.raises(LossDiverged):
+        learn_and_register(failing, rendered(bench))
+    decision = enough_preferences(bench.training, PUMPS - 2)
+    assert (decision.train, decision.new) == (True, PUMPS - 2)
+
+
+def test_what_the_adapter_it_began_with_learned_is_in_the_new_one_too(bench: PreferenceBench) -> None:
+    lineage = Lineage("t-1", "lora-1", SNAPSHOT, ("l-7",), 1, {})
+    tuned = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter="sha256-tuned")
+    bench.training.trainings.succeed("default", tuned, lineage)
+    report = learn_and_register(replace(bench, start="sha256-tuned"), rendered(bench))
+    assert report.model.lineage.started_from == "sha256-tuned"
+    assert isinstance(bench.training.trainings, CatalogTrainings)
+    trained_on = bench.training.trainings.trained_on
+    own = {f"p-{n}" for n in range(2, PUMPS)}
+    assert trained_on("default", report.model.ref) == own | {"l-7"}
+    unknown = replace(bench, start="sha256-lost", trainer=NotingTrainer("dpo-2", "sha256-other"))
+    assert trained_on("default", learn_and_register(unknown, rendered(bench)).model.ref) is None
 
 
 def test_preferences_that_no_document_answers_are_no_training(bench: PreferenceBench) -> None:

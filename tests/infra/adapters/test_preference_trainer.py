@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import killed_preferences
 import pytest
-from killed_training import PROMPT, rows, trainer
-from tiny_llama import tiny_base
+from killed_preferences import LORA, PAIRS, SETTINGS, STEPS, pairs, preferring
+from killed_training import SETTINGS as OF_ROWS
+from killed_training import rows, trainer
 
 from infra.adapters.adapter_proof import verify_adapter
 from infra.adapters.base_models import BaseModel, load_base_model
 from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.lora_packing import RowEncoder
-from infra.adapters.lora_settings import LoraSettings
-from infra.adapters.preference_settings import PreferenceSettings
-from infra.adapters.preference_trainer import PreferenceTrainer
-from infra.adapters.training_process import ChildPreferenceFitting
-from tasks.core.answers import Passage
 from tasks.core.errors import BadSetting, NotEnoughLabels, TrainingInterrupted
 from tasks.core.ports import TrainedModel, TrainingRow
-from tasks.core.preference_rows import PreferenceRow
-from tasks.core.prompts import render
 from tasks.documents import stopping
 
-LORA = LoraSettings(rank=4, alpha=8)
-SETTINGS = PreferenceSettings(epochs=4, pairs_per_step=2, learning_rate=1e-3, checkpoint_steps=2)
-PAIRS, STEPS = 6, 12  # 4 × 6 / 2
-
-
-def pairs(count: int = PAIRS) -> list[PreferenceRow]:
-    made = []
-    for n in range(count):
-        shown = [Passage(1, f"{n}.md", f"c-{n}", f"Pump {n}\nPump {n} runs at {n} bar.", 0.0, 0.0)]
-        prompt = render(PROMPT, shown, f"How fast is pump {n}?")
-        made.append(PreferenceRow(f"p-{n}", prompt, f"Pump {n}: {n} bar. [1]", f"Well, I guess it is {n}! [1]"))
-    return made
-
-
-def preferring(
-    base: BaseModel,
-    store: Path,
-    start: str | None = None,
-    settings: PreferenceSettings = SETTINGS,
-) -> PreferenceTrainer:
-    fitting = ChildPreferenceFitting()  # what TRL warns of is not an error there
-    return PreferenceTrainer(base, FolderArtifacts(store), start, settings, LORA, threads=1, fitting=fitting)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return tiny_base(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("artifacts")
+pytestmark = pytest.mark.filterwarnings("ignore")  # TRL and what it stands on warn of each other
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +88,12 @@ def test_the_record_names_the_method_and_how_often_unseen_pairs_are_told_apart(l
     assert len(learned.curves["training"]) == STEPS
 
 
-def test_a_training_on_preferences_begins_with_the_tuned_adapter(base: BaseModel, store: Path, tmp_path: Path) -> None:
-    tuned = trainer(base, store).train(rows(2), [], tmp_path / "rows")
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_a_training_on_preferences_begins_with_the_tuned_adapter_and_stays_of_its_kind(
+    use_dora: bool, base: BaseModel, store: Path, tmp_path: Path
+) -> None:
+    of_rows = OF_ROWS.model_copy(update={"use_dora": use_dora, "epochs": 4, "forgetting": False})
+    tuned = trainer(base, store, of_rows).train(rows(2), [], tmp_path / "rows")
     moved = preferring(base, store, tuned.model.adapter).prefer(pairs(), [], tmp_path / "moved")
     before, after = margin(base, folder_of(tuned, store)), margin(base, folder_of(moved, store))
     assert before != pytest.approx(margin(base, None), abs=0.01)
@@ -131,28 +102,36 @@ def test_a_training_on_preferences_begins_with_the_tuned_adapter(base: BaseModel
     assert told[0][1] == pytest.approx(0, abs=1e-3)  # against the tuned adapter and not against the base
     assert told[-1][1] == pytest.approx(after - before, rel=0.5)
     assert moved.origin["started_from"] == tuned.model.adapter
+    config = json.loads((folder_of(moved, store) / "adapter_config.json").read_text())
+    assert (config["use_dora"], config["alora_invocation_tokens"] is None) == (use_dora, use_dora)
 
 
-def test_a_training_on_preferences_that_was_asked_to_end_goes_on_to_the_same_bits(
+def test_a_training_on_preferences_that_was_killed_goes_on_to_the_same_bits(
     learned: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
 ) -> None:
+    words = [str(base.folder), str(base.folder.parent / "home"), str(store), str(tmp_path), "5"]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, killed_preferences.__file__, *words], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "checkpoint-4").is_dir()
+    steps: list[int] = []
+    resumed = preferring(base, store).prefer(pairs(), [], tmp_path, lambda _, done, __: steps.append(done))
+    assert min(step for step in steps if step) == 5
+    assert resumed.model == learned.model
+
+
+def test_a_training_on_preferences_that_is_asked_to_end_leaves_a_checkpoint(
+    base: BaseModel, store: Path, tmp_path: Path
+) -> None:
     stop = threading.Event()
-
-    def progress(_what: str, done: int, _total: int) -> None:
-        if done == 3:
-            stop.set()
-
     token = stopping.set(stop)
     try:
-        with pytest.raises(TrainingInterrupted, match="at step"):
-            preferring(base, store).prefer(pairs(), [], tmp_path, progress)
+        with pytest.raises(TrainingInterrupted, match="at step 3 of 12"):
+            preferring(base, store).prefer(pairs(), [], tmp_path, lambda _, done, __: done == 2 and stop.set())
     finally:
         stopping.reset(token)
-    assert list(tmp_path.glob("checkpoint-*"))
-    again: list[int] = []
-    resumed = preferring(base, store).prefer(pairs(), [], tmp_path, lambda _, done, __: again.append(done))
-    assert min(step for step in again if step) > 3
-    assert resumed.model == learned.model
+    assert (tmp_path / "checkpoint-3" / "trainer_state.json").exists()
 
 
 def test_another_start_or_setting_is_another_training(base: BaseModel, store: Path) -> None:
@@ -166,6 +145,16 @@ def test_another_start_or_setting_is_another_training(base: BaseModel, store: Pa
 def test_no_pairs_is_said_before_anything_is_loaded(base: BaseModel, store: Path, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughLabels):
         preferring(base, store).prefer([], [], tmp_path)
+
+
+@pytest.mark.parametrize("only_for_labels", [{"quantized": "nf4"}, {"gradient_checkpointing": True}, {"processes": 2}])
+def test_what_only_labels_are_trained_with_is_refused_by_name(
+    only_for_labels: dict[str, object], base: BaseModel, store: Path, tmp_path: Path
+) -> None:
+    [name] = only_for_labels
+    wanting = preferring(base, store, lora=LORA.model_copy(update=only_for_labels))
+    with pytest.raises(BadSetting, match=f"RATCHET_LORA__{name.upper()}"):
+        wanting.prefer(pairs(), [], tmp_path)
 
 
 def test_without_trl_the_extra_is_named(base: BaseModel, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

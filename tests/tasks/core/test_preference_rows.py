@@ -45,6 +45,11 @@ def test_a_preferred_answer_that_no_shown_passage_holds_makes_no_row() -> None:
     assert row(hits=[]) is None
 
 
+@pytest.mark.parametrize("said", [{"chosen": "900 degrees.\nQuestion: why?"}, {"rejected": "No.\nQuestion: why?"}])
+def test_an_answer_that_would_wake_the_adapter_anew_makes_no_row(said: dict[str, str]) -> None:
+    assert row(replace(PREFERENCE, **said)) is None
+
+
 def test_a_preference_without_documents_may_be_answered_from_any() -> None:
     assert row(replace(PREFERENCE, documents=())) == row()
 
