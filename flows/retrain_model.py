@@ -25,6 +25,7 @@ from tasks.core.documents import Snapshot
 from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retraining import RetrainDecision
+from tasks.core.taught_rows import OpinionMethod
 from tasks.core.training_method import MethodChoice
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
@@ -36,10 +37,11 @@ from tasks.training_records import CURVES, curve_table
 class RetrainRequest(AssistantRequest):
     """Whether to train regardless, and how far to go."""
 
-    method: Literal["lora", "openai", "auto", "dpo"] = Field(
+    method: Literal["lora", "openai", "auto", "dpo", "kto"] = Field(
         title="Method",
         default="lora",
-        description="LoRA here, OpenAI's fine-tuning protocol at a vendor, what fits best, or DPO here on preferences",
+        description="LoRA here, OpenAI's fine-tuning protocol at a vendor, what fits best, or here again: DPO on "
+        "preferences, KTO on ratings",
     )
     force: bool = Field(
         title="Force",
@@ -106,13 +108,13 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
-    if request.method == "dpo":
-        made, choice = await learn_preferences(bench, start, snapshot)
+    if request.method in ("dpo", "kto"):
+        made, choice = await learn_opinions(bench, request.method, start, snapshot)
         manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
     else:
         made, choice = await train(bench, request, start, snapshot)
         manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
-    what = "preferences" if request.method == "dpo" else "labels"
+    what = preferences.NAMES[request.method] if request.method in ("dpo", "kto") else "labels"
     release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} {what}")
     if not request.evaluate:
         return RetrainReport(decision, made, release, None, None, choice=choice)
@@ -122,10 +124,10 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
 
 
 async def due(bench: Workbench, request: RetrainRequest) -> RetrainDecision:
-    """Whether there is enough to train on, labels or preferences."""
-    if request.method == "dpo":
+    """Whether there is enough to train on, labels or opinions."""
+    if request.method in ("dpo", "kto"):
         least = bench.settings.preferences.least
-        return await perform(preferences.enough_preferences, bench.training, least, force=request.force)
+        return await perform(preferences.enough_opinions, bench.training, request.method, least, force=request.force)
     return await perform(training.decide, bench.training, force=request.force)
 
 
@@ -156,18 +158,17 @@ async def train(
     return made, choice
 
 
-async def learn_preferences(
-    bench: Workbench, start: ReleaseManifest, snapshot: Snapshot
+async def learn_opinions(
+    bench: Workbench, method: OpinionMethod, start: ReleaseManifest, snapshot: Snapshot
 ) -> tuple[TrainingReport, MethodChoice]:
-    """The served model after today's preferences, learned on prompts as its release serves them."""
-    preferring = bench.preferring(start.model)
-    pairs = await perform(preferences.render_pairs, preferring, reference(snapshot), start.prompt, start.retrieval)
-    choice = MethodChoice(
-        "dpo", f"DPO: asked for, beginning with {start.model.adapter or 'the base'}. {pairs.sentence}"
-    )
+    """The served model after today's preferences or ratings, learned on prompts as its release serves them."""
+    preferring = bench.preferring(start.model, method)
+    rows = await perform(preferences.render_opinions, preferring, reference(snapshot), start.prompt, start.retrieval)
+    begins = start.model.adapter or "the base"
+    choice = MethodChoice(method, f"{method.upper()}: asked for, beginning with {begins}. {rows.sentence}")
     log(choice.reason)
     progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-training-progress"))
-    made = await perform(preferences.learn_and_register, preferring, pairs, progress)
+    made = await perform(preferences.learn_and_register, preferring, rows, progress)
     await publish_curves(bench, made)
     return made, choice
 
@@ -182,12 +183,13 @@ async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
 def waiting_model(bench: Workbench, method: str = "lora") -> bool:
     """Whether the newest model was trained and never judged to the end, as when its run was killed.
 
-    Those of preferences are one line of models, those of labels another.
+    Models of labels, of preferences and of ratings are looked at each by themselves.
 
     Where people approve new models, one with a verdict is theirs: waiting for them or refused, it is not trained again.
     """
     models = bench.trainings.models(bench.assistant)
-    newest = next((one for one in models if (one.lineage.method == "dpo") == (method == "dpo")), None)
+    kind = method if method in ("dpo", "kto") else "supervised"
+    newest = next((one for one in models if one.lineage.method == kind), None)
     if newest is None:
         return False
     theirs = bench.settings.policy.approval.ask in {"always", "new-model"}

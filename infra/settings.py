@@ -173,7 +173,8 @@ class Settings(BaseSettings):
     )
     lora: LoraSettings = Field(default_factory=LoraSettings, description="How an adapter is trained here")
     preferences: PreferenceSettings = Field(
-        default_factory=PreferenceSettings, description="How an adapter learns preferences here, by DPO"
+        default_factory=PreferenceSettings,
+        description="How an adapter learns preferences and ratings here, by DPO and KTO",
     )
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"

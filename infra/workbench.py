@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.core.pace import Blessing, Rehearsal
     from tasks.core.ports import ArtifactStore, ChatModels, Embedder, Reranker, Source, VectorIndex
     from tasks.core.releases import ModelRef, ReleaseManifest
+    from tasks.core.taught_rows import OpinionMethod
     from tasks.documents import DocumentsBench
     from tasks.evaluation import EvaluationBench, Judge
     from tasks.hosted_training import HostedBench
@@ -300,7 +301,7 @@ class Workbench:
 
         return hosted_bench(self.settings, self.engine, assistant=self.assistant, golden=golden)
 
-    def preferring(self, start: ModelRef) -> PreferenceBench:
+    def preferring(self, start: ModelRef, method: OpinionMethod = "dpo") -> PreferenceBench:
         """For tasks.preferences. start: the model to begin with. Raises BadSetting for one that is not of this base."""
         from infra.adapters.preference_trainer import PreferenceTrainer
         from infra.adapters.training_process import ChildPreferenceFitting
@@ -318,10 +319,11 @@ class Workbench:
             start.adapter,
             self.settings.preferences,
             self.settings.lora,
+            method=method,
             threads=self.settings.torch_threads,
             fitting=ChildPreferenceFitting(self.settings.training_python),
         )
-        return PreferenceBench(self.training, trainer, start.adapter)
+        return PreferenceBench(self.training, trainer, start.adapter, method)
 
     def training_by(self, method: str, *, another: bool = False) -> TrainingBench:
         """`training`, or the same at the vendor. another: a new attempt where the last ended without a model."""

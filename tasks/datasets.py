@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks.core.errors import IntegrityFailure
 from tasks.core.ports import ArtifactStore, TrainingRow
 from tasks.core.preference_rows import PreferenceRow
+from tasks.core.rating_rows import RatingRow
 from tasks.core.releases import canonical_json
 
 FILE = "dataset.jsonl"
@@ -33,13 +34,15 @@ def dataset_lines(train: Iterable[TrainingRow], validation: Iterable[TrainingRow
             yield canonical_json({"label": row.label_id, "split": split, "messages": messages}).encode() + b"\n"
 
 
-def preference_lines(train: Iterable[PreferenceRow], validation: Iterable[PreferenceRow]) -> Iterator[bytes]:
-    """The same of pairs: {"chosen", "label", "messages", "rejected", "split"}."""
+def opinion_lines(
+    train: Iterable[PreferenceRow | RatingRow], validation: Iterable[PreferenceRow | RatingRow]
+) -> Iterator[bytes]:
+    """The same of pairs, with {"chosen", "rejected"}, or of ratings, with {"completion", "good"}."""
     for split, rows in (("train", train), ("validation", validation)):
         for row in rows:
             messages = [{"role": message.role, "content": message.content} for message in row.prompt]
-            pair = {"messages": messages, "chosen": row.chosen, "rejected": row.rejected}
-            yield canonical_json({"label": row.label_id, "split": split, **pair}).encode() + b"\n"
+            told = {"label": row.label_id, "split": split, "messages": messages, **row.answers}
+            yield canonical_json(told).encode() + b"\n"
 
 
 def keep_dataset(artifacts: ArtifactStore, train: Sequence[TrainingRow], validation: Sequence[TrainingRow]) -> Dataset:

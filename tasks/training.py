@@ -46,7 +46,7 @@ class Lineage:
     dataset: str | None = None  # SHA-256 of the rows it was trained on, as `ratchet labels export` writes them
     dataset_artifact: str | None = None  # where they are kept; None: by a version that kept none
     record: str | None = None  # where its curves and manifest are kept; None: by a version that kept none
-    method: Literal["supervised", "dpo"] = "supervised"
+    method: Literal["supervised", "dpo", "kto"] = "supervised"
     started_from: str | None = None  # the model whose adapter it began with; what that learned is in this one too
 
 

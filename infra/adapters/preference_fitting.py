@@ -1,8 +1,8 @@
-"""Fitting an adapter to preferences in this process: a job in, a proved adapter in its folder out.
+"""Fitting an adapter to preferences or ratings in this process: a job in, a proved adapter in its folder out.
 
 TRL reads whole sequences, so here the adapter is one that wakes at the invocation (PEFT: `alora_invocation_tokens`), as
-it is served; a DoRA adapter is active everywhere. The reference of DPO is the adapter it began with: TRL keeps a copy.
-Import it inside functions: it imports torch and TRL.
+it is served; a DoRA adapter is active everywhere. The reference of DPO and KTO is the adapter it began with: TRL keeps
+a copy. Import it inside functions: it imports torch and TRL.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PrinterCallback
-from trl import DPOConfig, DPOTrainer
 
 from infra.adapters.adapter_proof import verify_adapter, write_proof
 from infra.adapters.base_models import LoadedBase, load_base_model
@@ -28,12 +25,14 @@ from infra.adapters.lora_loop import Reporting
 from infra.adapters.lora_packing import RowEncoder
 from infra.adapters.lora_trainer import CURVES
 from infra.adapters.lora_watching import EndWhenAsked, LossWatch, training_curve
+from infra.adapters.preference_examples import encoded, trainer_of
 from infra.adapters.preference_trainer import PreferenceJob
 from infra.adapters.training_ranks import ALONE, require_ranks
 from tasks.core.errors import TrainingInterrupted
-from tasks.core.ports import Progress, TrainingRow
-from tasks.core.preference_rows import PreferenceRow
+from tasks.core.ports import Progress
 from tasks.documents import stopping
+
+MARGINS, ACCURACIES = "rewards/margins", "rewards/accuracies"  # as TRL names them
 
 
 def fit_preferences(job: PreferenceJob, progress: Progress | None = None) -> dict[str, float]:
@@ -70,31 +69,6 @@ def _learn(job: PreferenceJob, progress: Progress | None) -> dict[str, float]:
     return metrics
 
 
-class EncodedDPO(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
-    """TRL's trainer on pairs that come as tokens, spelled as serving spells them. Writes no model card."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Nothing: a checkpoint of ours is nobody's to publish."""
-
-
-def encoded(rows: Sequence[PreferenceRow], encoder: RowEncoder) -> Any:
-    """The pairs as TRL's collator takes them. Raises BadSetting for a prompt that does not wake the adapter."""
-    return Dataset.from_list([_pair(row, encoder) for row in rows])
-
-
-def _pair(row: PreferenceRow, encoder: RowEncoder) -> dict[str, list[int]]:
-    context, chosen = encoder.encode(TrainingRow(row.label_id, row.prompt, row.chosen))
-    _, rejected = encoder.encode(TrainingRow(row.label_id, row.prompt, row.rejected))
-    return {
-        "prompt_ids": [*context, *chosen.question],
-        "chosen_ids": list(chosen.completion),
-        "rejected_ids": list(rejected.completion),
-    }
-
-
 def _start(job: PreferenceJob, loaded: LoadedBase, encoder: RowEncoder) -> Any:
     torch.manual_seed(job.settings.seed)
     if job.start is not None:
@@ -116,15 +90,16 @@ def _start(job: PreferenceJob, loaded: LoadedBase, encoder: RowEncoder) -> Any:
 def _fit(
     model: Any, tokenizer: Any, encoder: RowEncoder, job: PreferenceJob, progress: Progress | None
 ) -> dict[str, float]:
-    pairs = encoded(job.rows, encoder)
-    tokens = sum(len(ids) for name in pairs.column_names for ids in pairs[name])
+    examples = encoded(job, job.rows, encoder)
+    read = [name for name in examples.column_names if name.endswith("_ids")]
+    tokens = sum(len(ids) for name in read for ids in examples[name])
     ending = EndWhenAsked(stopping.get())
     callbacks = [ending, LossWatch(job.lora.max_loss_growth, "RATCHET_PREFERENCES__LEARNING_RATE")]
-    trainer = EncodedDPO(
+    trainer = trainer_of(
+        job,
+        examples,
+        encoder,
         model=model,
-        args=_arguments(job),
-        train_dataset=pairs,
-        eval_dataset=encoded(job.validation, encoder) if job.validation else None,
         processing_class=tokenizer,
         callbacks=[*callbacks, *([Reporting(progress, tokens)] if progress else [])],
     )
@@ -138,20 +113,22 @@ def _fit(
             step=result.global_step,
         )
     metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
-    margins = [one["rewards/margins"] / job.settings.beta for one in trainer.state.log_history if "loss" in one]
+    steps = [one for one in trainer.state.log_history if "loss" in one]
+    # A step of ratings may hold one kind only, and no margin then.
+    margins = [(one["step"], one[MARGINS] / job.settings.beta) for one in steps if MARGINS in one]
     looks: list[tuple[int, float]] = []
     if job.validation:
         seen = trainer.evaluate()
-        metrics |= {
-            "validation_loss": seen["eval_loss"],
-            "validation_accuracy": seen["eval_rewards/accuracies"],
-            "validation_margin_nats": seen["eval_rewards/margins"] / job.settings.beta,
-        }
+        metrics["validation_loss"] = seen["eval_loss"]
+        if f"eval_{MARGINS}" in seen:
+            metrics["validation_margin_nats"] = seen[f"eval_{MARGINS}"] / job.settings.beta
+        if f"eval_{ACCURACIES}" in seen:
+            metrics["validation_accuracy"] = seen[f"eval_{ACCURACIES}"]
         looks.append((result.global_step, seen["eval_loss"]))
     curves = {
         "training": list(enumerate(training_curve(trainer.state), start=1)),
         "validation": looks,
-        "margin_nats": list(enumerate(margins, start=1)),
+        "margin_nats": margins,
     }
     (job.workdir / CURVES).write_text(json.dumps(curves))
     return metrics
@@ -163,33 +140,3 @@ def _always_active(base: Any, adapter: Path) -> tuple[Any, bool]:
     whole = config.alora_invocation_tokens is None
     config.alora_invocation_tokens = None
     return PeftModel.from_pretrained(base, str(adapter), config=config), whole
-
-
-def _arguments(job: PreferenceJob) -> Any:
-    chosen = job.settings
-    return DPOConfig(
-        output_dir=str(job.workdir),
-        beta=chosen.beta,
-        num_train_epochs=chosen.epochs,
-        per_device_train_batch_size=chosen.pairs_per_step,
-        per_device_eval_batch_size=chosen.pairs_per_step,
-        learning_rate=chosen.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=chosen.warmup_fraction,
-        max_grad_norm=chosen.max_grad_norm,
-        weight_decay=0.0,
-        optim="adamw_torch",
-        seed=chosen.seed,
-        save_steps=chosen.checkpoint_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        disable_tqdm=True,
-        report_to=job.lora.report_to,
-        logging_nan_inf_filter=False,
-        max_length=None,
-        pad_to_multiple_of=None,
-        bf16=False,  # as the base is loaded, and not by autocast
-        gradient_checkpointing=False,
-        dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
-    )

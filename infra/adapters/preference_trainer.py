@@ -1,7 +1,8 @@
-"""DPO on a base model or an adapter: preferences in, an adapter in the artifact store out. Imports no torch.
+"""DPO or KTO on a base model or an adapter: opinions in, an adapter in the artifact store out. Imports no torch.
 
-The same folder, artifact and record as a LoRA training leaves (`lora_trainer.py`). What fits is TRL (Rafailov et al.
-2023, arXiv:2305.18290), which is an extra: `pip install 'ratchet[preferences]'`.
+The same folder, artifact and record as a LoRA training leaves (`lora_trainer.py`). What fits is TRL, which is an extra:
+`pip install 'ratchet[preferences]'`. DPO, of preferences: Rafailov et al. 2023, arXiv:2305.18290. KTO, of ratings:
+Ethayarajh et al. 2024, arXiv:2402.01306.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from infra.adapters.lora_trainer import CURVES, DISTRIBUTION, LIBRARIES
 from infra.adapters.preference_settings import FREE, PreferenceSettings
 from tasks.core.errors import BadSetting, NotEnoughLabels
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, TrainingRow
-from tasks.core.preference_rows import PreferenceRow, preference_intent
+from tasks.core.preference_rows import PreferenceRow
+from tasks.core.rating_rows import RatingRow
 from tasks.core.releases import ModelRef, canonical_json
+from tasks.core.taught_rows import OpinionMethod, TaughtRow, opinion_intent
 
 LIBRARIES_OF_PREFERENCES = (*LIBRARIES, "trl")
 
@@ -39,12 +42,18 @@ class PreferenceJob:
     lora: LoraSettings
     settings: PreferenceSettings
     threads: int
-    rows: tuple[PreferenceRow, ...]
-    validation: tuple[PreferenceRow, ...]
+    rows: tuple[PreferenceRow, ...] | tuple[RatingRow, ...]
+    validation: tuple[PreferenceRow, ...] | tuple[RatingRow, ...]
     workdir: Path
     intent: str  # checkpoints of another one are not gone on from
     general: tuple[TrainingRow, ...] = ()  # what forgetting is measured on; none: it is not
+    method: OpinionMethod = "dpo"
     kind: Literal["preferences"] = "preferences"
+
+    @property
+    def rows_per_step(self) -> int:
+        """As many sequences by either method."""
+        return self.settings.pairs_per_step * (2 if self.method == "kto" else 1)
 
     @property
     def adapter(self) -> Path:
@@ -73,6 +82,7 @@ class PreferenceTrainer:
         settings: PreferenceSettings | None = None,
         lora: LoraSettings | None = None,
         *,
+        method: OpinionMethod = "dpo",
         threads: int = 0,
         fitting: PreferenceFitting | None = None,
     ) -> None:
@@ -82,12 +92,13 @@ class PreferenceTrainer:
         self._start = start
         self._settings = settings or PreferenceSettings()
         self._lora = lora or LoraSettings()
+        self._method = method
         self._threads = threads
         self._fitting = fitting or _Here()
 
     @property
     def fingerprint(self) -> str:
-        """`dpo-` and 16 hex digits: of the start, the settings and the versions. Raises BadSetting without TRL."""
+        """The method and 16 hex digits: of the start, the settings and the versions. Raises BadSetting without TRL."""
         what = [
             self._base.digest,
             self._start,
@@ -95,12 +106,12 @@ class PreferenceTrainer:
             self._settings.model_dump(exclude=set(FREE)),
             dict(self._fitting.versions()),
         ]
-        return "dpo-" + hashlib.sha256(canonical_json(what).encode()).hexdigest()[:16]
+        return f"{self._method}-" + hashlib.sha256(canonical_json(what).encode()).hexdigest()[:16]
 
     def prefer(
         self,
-        rows: Sequence[PreferenceRow],
-        validation: Sequence[PreferenceRow],
+        rows: Sequence[TaughtRow],
+        validation: Sequence[TaughtRow],
         workdir: Path,
         progress: Progress | None = None,
     ) -> TrainedModel:
@@ -110,21 +121,21 @@ class PreferenceTrainer:
         fitting raises.
         """
         if not rows:
-            raise NotEnoughLabels("There are no preferences to train on: the documents hold no preferred answer.")
+            raise NotEnoughLabels("There are no opinions to train on: the documents hold no preferred answer.")
         _require_possible(self._lora)
         begun = time.monotonic()
-        like = TrainingRow(rows[0].label_id, rows[0].prompt, rows[0].chosen)
         job = PreferenceJob(
             base=self._base,
             start=self._artifacts.path(self._start) if self._start else None,
             lora=self._lora,
             settings=self._settings,
             threads=self._threads,
-            rows=tuple(rows),
-            validation=tuple(validation),
+            rows=tuple(rows),  # type: ignore[arg-type]  # all of them are of the method's kind
+            validation=tuple(validation),  # type: ignore[arg-type]
             workdir=workdir.resolve(),
-            intent=preference_intent(rows, (), self.fingerprint),
-            general=general_rows(like) if self._lora.forgetting else (),
+            intent=opinion_intent(rows, (), self.fingerprint),
+            general=general_rows(TrainingRow("", rows[0].prompt, "")) if self._lora.forgetting else (),
+            method=self._method,
         )
         metrics = self._fitting.fit(job, progress)
         adapter = self._artifacts.put(job.adapter)
@@ -134,7 +145,7 @@ class PreferenceTrainer:
             {**metrics, "rows": float(len(rows)), "seconds": seconds},
             seconds,
             origin={
-                "method": "dpo",
+                "method": self._method,
                 "started_from": self._start,
                 "settings": self._settings.model_dump() | {"lora": self._lora.model_dump()},
                 "libraries": dict(self._fitting.versions()),

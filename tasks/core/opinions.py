@@ -58,9 +58,10 @@ def rating_id(question: str, answer: str, documents: Sequence[str], contributor:
     return "v-" + _hash([squeezed(question), squeezed(without_marker(answer)), sorted(set(documents)), contributor])
 
 
-def preferred(one: Preference) -> Label:
-    """The label that says of its question what people prefer to hear."""
-    return Label(one.id, one.question, one.chosen, one.documents, False, (), one.split, one.state)
+def as_label(one: Opinion) -> Label:
+    """Its question with the answer that people prefer, or that they rated."""
+    answer = one.chosen if isinstance(one, Preference) else one.answer
+    return Label(one.id, one.question, answer, one.documents, False, (), one.split, one.state)
 
 
 def to_train_on(opinions: Iterable[Opinion], labels: Iterable[Label], split: Split = "train") -> tuple[Opinion, ...]:

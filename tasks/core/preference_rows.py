@@ -9,17 +9,16 @@ row either: TRL reads prompt and answer as one, and the adapter would sleep unti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.core.documents import Chunk, Hit
 from tasks.core.labels import squeezed
-from tasks.core.opinions import Preference, preferred
+from tasks.core.opinions import Opinion, Preference, as_label
 from tasks.core.passages import Surroundings, as_passage, joined, text_of
 from tasks.core.ports import Message
 from tasks.core.prompts import INVOCATION, render
-from tasks.core.releases import PromptSpec, canonical_json
+from tasks.core.releases import PromptSpec
 from tasks.core.training_rows import answering_chunk
 
 
@@ -31,6 +30,11 @@ class PreferenceRow:
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What is taught, by name."""
+        return {"chosen": self.chosen, "rejected": self.rejected}
 
 
 def preference_rows(
@@ -48,28 +52,19 @@ def preference_rows(
     return tuple(row for one, found in shown for row in _rows(one, found, prompt))
 
 
-def preference_intent(rows: Sequence[PreferenceRow], validation: Sequence[PreferenceRow], trainer: str) -> str:
-    """The training's name, `t-` and 32 hex digits: the same pairs and trainer are the same training."""
-    content = [
-        [[row.label_id, [[m.role, m.content] for m in row.prompt], row.chosen, row.rejected] for row in part]
-        for part in (rows, validation)
-    ]
-    return "t-" + hashlib.sha256(canonical_json([content, trainer]).encode()).hexdigest()[:32]
-
-
 def _rows(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> Iterator[PreferenceRow]:
-    chosen, rejected = (_held_by(preference, answer, hits) for answer in (preference.chosen, preference.rejected))
-    abstains = _abstains(preference.chosen, prompt)
-    if not hits or (chosen is None and not abstains):
+    chosen, rejected = (held_by(preference, answer, hits) for answer in (preference.chosen, preference.rejected))
+    silent = abstains(preference.chosen, prompt)
+    if not hits or (chosen is None and not silent):
         return
     if any(INVOCATION in answer for answer in (preference.chosen, preference.rejected)):
         return
     place = {hit.chunk.id: marker for marker, hit in enumerate(hits, start=1)}
     first = place[chosen.id] if chosen else 1
     texts = (
-        prompt.abstention if abstains else f"{preference.chosen} [{first}]",
+        prompt.abstention if silent else f"{preference.chosen} [{first}]",
         prompt.abstention
-        if _abstains(preference.rejected, prompt)
+        if abstains(preference.rejected, prompt)
         else f"{preference.rejected} [{place[rejected.id] if rejected else first}]",
     )
     passages = [as_passage(marker, hit, text_of(hit)) for marker, hit in enumerate(hits, start=1)]
@@ -77,11 +72,12 @@ def _rows(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> It
         yield PreferenceRow(preference.id, render(prompt, passages, preference.question), *texts)
 
 
-def _abstains(answer: str, prompt: PromptSpec) -> bool:
+def abstains(answer: str, prompt: PromptSpec) -> bool:
+    """Whether the answer is the prompt's abstention, however it is spaced and capitalised."""
     return squeezed(answer).casefold() == squeezed(prompt.abstention).casefold()
 
 
-def _held_by(preference: Preference, answer: str, hits: Sequence[Hit]) -> Chunk | None:
-    """The chunk that holds the answer. A preference that names no documents may be answered from any."""
-    documents = preference.documents or tuple(hit.chunk.document for hit in hits)
-    return answering_chunk(replace(preferred(preference), answer=answer, documents=documents), hits)
+def held_by(opinion: Opinion, answer: str, hits: Sequence[Hit]) -> Chunk | None:
+    """The chunk that holds the answer. An opinion that names no documents may be answered from any."""
+    documents = opinion.documents or tuple(hit.chunk.document for hit in hits)
+    return answering_chunk(replace(as_label(opinion), answer=answer, documents=documents), hits)

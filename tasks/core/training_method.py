@@ -11,9 +11,9 @@ from tasks.core.hosted_checks import MIN_EXAMPLES
 from tasks.core.hosted_cost import Estimate
 from tasks.core.hosted_retirement import TRAINING_ENDS, Vendor, retirement_of
 
-Asked = Literal["lora", "openai", "auto", "dpo"]
-Chosen = Literal["lora", "openai", "dpo"]
-_NAMES: Mapping[Chosen, str] = {"lora": "LoRA", "openai": "Hosted", "dpo": "DPO"}
+Asked = Literal["lora", "openai", "auto", "dpo", "kto"]
+Chosen = Literal["lora", "openai", "dpo", "kto"]
+_NAMES: Mapping[Chosen, str] = {"lora": "LoRA", "openai": "Hosted", "dpo": "DPO", "kto": "KTO"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from infra.adapters.preference_trainer import PreferenceTrainer
 from tasks.core.answers import Passage
 from tasks.core.preference_rows import PreferenceRow
 from tasks.core.prompts import render
+from tasks.core.rating_rows import RatingRow
+from tasks.core.taught_rows import OpinionMethod
 
 LORA = LoraSettings(rank=4, alpha=8)
 SETTINGS = PreferenceSettings(epochs=4, pairs_per_step=2, learning_rate=1e-3, checkpoint_steps=2)
@@ -36,14 +38,21 @@ def pairs(count: int = PAIRS) -> list[PreferenceRow]:
     return made
 
 
+def ratings() -> list[RatingRow]:
+    """The same answers, each by itself: more bad ones than good ones."""
+    made = [RatingRow(f"{row.label_id}-no", row.prompt, row.rejected, good=False) for row in pairs()]
+    return made + [RatingRow(f"{row.label_id}-yes", row.prompt, row.chosen, good=True) for row in pairs(4)]
+
+
 def preferring(
     base: BaseModel,
     store: Path,
     start: str | None = None,
     settings: PreferenceSettings = SETTINGS,
     lora: LoraSettings = LORA,
+    method: OpinionMethod = "dpo",
 ) -> PreferenceTrainer:
-    return PreferenceTrainer(base, FolderArtifacts(store), start, settings, lora, threads=1)
+    return PreferenceTrainer(base, FolderArtifacts(store), start, settings, lora, method=method, threads=1)
 
 
 def main(base: str, home: str, store: str, workdir: str, steps: str) -> None:

@@ -26,8 +26,9 @@ def told(*words: object, status: tuple[int, ...] = (0,)) -> dict[str, Any]:
 
 def write(file: Path) -> Path:
     rows = [{"question": q, "chosen": a, "rejected": "Plenty, mate!", "documents": [d]} for q, a, d in PAIRS]
+    rated = {"question": PAIRS[1][0], "answer": PAIRS[1][1], "documents": ["mast.md"], "label": True}
     golden = {"question": "How wide is the saw's blade?", "answer": "It is 27 millimetres wide."}
-    lines = [*rows, golden | {"documents": ["saw.md"], "split": "golden"}]
+    lines = [*rows, rated, golden | {"documents": ["saw.md"], "split": "golden"}]
     file.write_text("\n".join(map(json.dumps, lines)))
     return file
 
@@ -38,6 +39,7 @@ def test_preferences_train_a_candidate_that_the_gates_judge(home: Path, docs: Pa
     few = told("train", "--method", "dpo")
     assert few["trained"] is False
     assert "50 are asked for" in few["reason"]
+    assert "1 new ratings of 1 accepted ones, and 50 are asked for" in told("train", "--method", "kto")["reason"]
     made = told("train", "--method", "dpo", "--force")
     assert (made["method"], made["trained"]) == ("dpo", True), made
     assert "beginning with the base" in made["method_reason"]

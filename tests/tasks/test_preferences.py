@@ -18,13 +18,13 @@ from tasks.core.errors import GoldenLeak, LossDiverged, NotEnoughLabels
 from tasks.core.fingerprints import collection_name
 from tasks.core.label_import import LabelChanges
 from tasks.core.labels import Label, Split
-from tasks.core.opinions import Preference
+from tasks.core.opinions import Preference, Rating
 from tasks.core.ports import Progress, TrainedModel
 from tasks.core.preference_rows import PreferenceRow
 from tasks.core.prompts import default_prompt
 from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
-from tasks.datasets import Dataset, export_dataset, preference_lines
-from tasks.preferences import PreferenceBench, RenderedPairs, enough_preferences, learn_and_register, render_pairs
+from tasks.datasets import Dataset, export_dataset, opinion_lines
+from tasks.preferences import PreferenceBench, RenderedOpinions, enough_opinions, learn_and_register, render_opinions
 from tasks.training import Lineage, TrainingBench
 
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
@@ -78,26 +78,26 @@ def bench(tmp_path: Path) -> PreferenceBench:
     return PreferenceBench(training, NotingTrainer())
 
 
-def rendered(bench: PreferenceBench) -> RenderedPairs:
-    return render_pairs(bench, SNAPSHOT, PROMPT, RetrievalSettings(k=2))
+def rendered(bench: PreferenceBench) -> RenderedOpinions:
+    return render_opinions(bench, SNAPSHOT, PROMPT, RetrievalSettings(k=2))
 
 
 def test_preferences_become_pairs_become_a_registered_model_that_consumes_them(bench: PreferenceBench) -> None:
-    assert enough_preferences(bench.training, PUMPS - 2).train
+    assert enough_opinions(bench.training, "dpo", PUMPS - 2).train
     report = learn_and_register(bench, rendered(bench))
     lineage = report.model.lineage
     assert lineage.label_ids == tuple(f"p-{n}" for n in range(2, PUMPS))
     assert (lineage.method, lineage.trainer, lineage.rows) == ("dpo", "dpo-noting", PUMPS - 2)
     assert bench.training.trainings.models("default")[0].lineage == lineage  # as the catalog kept it
-    after = enough_preferences(bench.training, PUMPS - 2)
+    after = enough_opinions(bench.training, "dpo", PUMPS - 2)
     assert (after.train, after.new) == (False, 0)
 
 
 def test_too_few_preferences_are_refused_with_the_numbers_unless_forced(bench: PreferenceBench) -> None:
-    decision = enough_preferences(bench.training, 10)
+    decision = enough_opinions(bench.training, "dpo", 10)
     assert not decision.train
     assert "4 new preferences of 4 accepted ones, and 10 are asked for: 6 are missing" in decision.reason
-    assert enough_preferences(bench.training, 10, force=True).train
+    assert enough_opinions(bench.training, "dpo", 10, force=True).train
 
 
 def test_pairs_are_shown_no_golden_page_and_those_of_validation_are_not_trained_on(bench: PreferenceBench) -> None:
@@ -116,7 +116,7 @@ def test_the_pairs_are_kept_by_the_hash_in_the_lineage(bench: PreferenceBench, t
     assert lineage.dataset is not None
     kept = Dataset(lineage.dataset, str(lineage.dataset_artifact))
     assert export_dataset(bench.training.artifacts, kept, tmp_path / "rows.jsonl") == PUMPS - 1
-    lines = b"".join(preference_lines(pairs.train, pairs.validation))
+    lines = b"".join(opinion_lines(pairs.train, pairs.validation))
     assert hashlib.sha256(lines).hexdigest() == lineage.dataset
 
 
@@ -136,7 +136,7 @@ def test_a_failed_training_consumes_no_preference(bench: PreferenceBench) -> Non
     failing = replace(bench, trainer=FailingTrainer())
     with pytest.raises(LossDiverged):
         learn_and_register(failing, rendered(bench))
-    decision = enough_preferences(bench.training, PUMPS - 2)
+    decision = enough_opinions(bench.training, "dpo", PUMPS - 2)
     assert (decision.train, decision.new) == (True, PUMPS - 2)
 
 
@@ -152,6 +152,29 @@ def test_what_the_adapter_it_began_with_learned_is_in_the_new_one_too(bench: Pre
     assert trained_on("default", report.model.ref) == own | {"l-7"}
     unknown = replace(bench, start="sha256-lost", trainer=NotingTrainer("dpo-2", "sha256-other"))
     assert trained_on("default", learn_and_register(unknown, rendered(bench)).model.ref) is None
+
+
+def rating(n: int, value: float) -> Rating:
+    said = f"Pump {n} runs at {n}0 bar." if value else "Ask somebody else."
+    asked = f"At how many bar does pump {n} run?"
+    return Rating(f"v-{n}-{value:.0f}", asked, said, value, (f"p{n}.md",), "train", "accepted")
+
+
+def test_ratings_become_a_model_of_their_own_and_leave_preferences_alone(bench: PreferenceBench) -> None:
+    rated = tuple(rating(n, value) for n in (2, 3) for value in (0.0, 1.0))
+    bench.training.labels.change("default", lambda _: LabelChanges(opinions_added=rated))
+    ratings = replace(bench, method="kto")
+    lineage = learn_and_register(ratings, rendered(ratings)).model.lineage
+    assert (lineage.method, lineage.rows, lineage.label_ids) == ("kto", 4, tuple(one.id for one in rated))
+    assert enough_opinions(bench.training, "kto", 1).new == 0
+    assert enough_opinions(bench.training, "dpo", 1).new == PUMPS - 2
+
+
+def test_ratings_of_one_kind_are_no_training(bench: PreferenceBench) -> None:
+    bench.training.labels.change("default", lambda _: LabelChanges(opinions_added=(rating(2, 1.0),)))
+    ratings = replace(bench, method="kto")
+    with pytest.raises(NotEnoughLabels, match=r"1 are good and 0 bad\. KTO wants both"):
+        learn_and_register(ratings, rendered(ratings))
 
 
 def test_preferences_that_no_document_answers_are_no_training(bench: PreferenceBench) -> None:

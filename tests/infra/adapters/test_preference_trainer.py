@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import killed_preferences
 import pytest
-from killed_preferences import LORA, PAIRS, SETTINGS, STEPS, pairs, preferring
+from killed_preferences import LORA, PAIRS, SETTINGS, STEPS, pairs, preferring, ratings
 from killed_training import SETTINGS as OF_ROWS
 from killed_training import rows, trainer
 
@@ -20,8 +21,10 @@ from infra.adapters.adapter_proof import verify_adapter
 from infra.adapters.base_models import BaseModel, load_base_model
 from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.lora_packing import RowEncoder
+from infra.adapters.preference_trainer import PreferenceTrainer
 from tasks.core.errors import BadSetting, NotEnoughLabels, TrainingInterrupted
 from tasks.core.ports import TrainedModel, TrainingRow
+from tasks.core.taught_rows import TaughtRow
 from tasks.documents import stopping
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # TRL and what it stands on warn of each other
@@ -124,14 +127,33 @@ def test_a_training_on_preferences_that_was_killed_goes_on_to_the_same_bits(
 def test_a_training_on_preferences_that_is_asked_to_end_leaves_a_checkpoint(
     base: BaseModel, store: Path, tmp_path: Path
 ) -> None:
+    with pytest.raises(TrainingInterrupted, match="at step 3 of 12"):
+        asked_to_end(preferring(base, store), pairs(), tmp_path)
+    assert (tmp_path / "checkpoint-3" / "trainer_state.json").exists()
+
+
+def asked_to_end(trainer: PreferenceTrainer, rows: Sequence[TaughtRow], workdir: Path) -> None:
+    """After its second step."""
     stop = threading.Event()
     token = stopping.set(stop)
     try:
-        with pytest.raises(TrainingInterrupted, match="at step 3 of 12"):
-            preferring(base, store).prefer(pairs(), [], tmp_path, lambda _, done, __: done == 2 and stop.set())
+        trainer.prefer(rows, [], workdir, lambda _, done, __: done == 2 and stop.set())  # type: ignore[arg-type, return-value, func-returns-value]
     finally:
         stopping.reset(token)
-    assert (tmp_path / "checkpoint-3" / "trainer_state.json").exists()
+
+
+def test_ratings_make_good_answers_likelier_against_bad_ones_and_go_on_to_the_same_bits(
+    base: BaseModel, store: Path, tmp_path: Path
+) -> None:
+    rating = preferring(base, store, method="kto")
+    learned = rating.prefer(ratings(), ratings()[4:8], tmp_path / "whole")
+    assert margin(base, folder_of(learned, store)) > margin(base, None) + 5
+    assert learned.metrics["steps"] == 4 * 3  # 10 answers, 4 a step
+    assert learned.metrics["validation_margin_nats"] > 5  # of two good answers against two bad ones
+    assert str(learned.origin["trainer"]).startswith("kto-")
+    with pytest.raises(TrainingInterrupted):
+        asked_to_end(rating, ratings(), tmp_path / "ended")
+    assert rating.prefer(ratings(), [], tmp_path / "ended").model == learned.model
 
 
 def test_another_start_or_setting_is_another_training(base: BaseModel, store: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from tasks.core.documents import Chunk, Hit
 from tasks.core.opinions import Preference
-from tasks.core.preference_rows import PreferenceRow, preference_intent, preference_rows
+from tasks.core.preference_rows import PreferenceRow, preference_rows
 from tasks.core.prompts import default_prompt, with_examples
+from tasks.core.taught_rows import opinion_intent
 
 PROMPT = with_examples(default_prompt("The handbook does not say."), ())
 PREFERENCE = Preference(
@@ -71,5 +72,5 @@ def test_two_spellings_of_the_abstention_teach_nothing() -> None:
 def test_the_answer_that_was_not_preferred_is_part_of_the_trainings_name() -> None:
     made = row()
     assert made is not None
-    names = {preference_intent([one], [], "dpo-1") for one in (made, replace(made, rejected="No. [2]"))}
+    names = {opinion_intent([one], [], "dpo-1") for one in (made, replace(made, rejected="No. [2]"))}
     assert len(names) == 2
