@@ -9,7 +9,7 @@ FREE = ("checkpoint_steps", "least")
 
 
 class PreferenceSettings(BaseModel):
-    """How an adapter learns preferences or ratings. The LoRA settings say what a new one is made of, what watches it."""
+    """How an adapter learns preferences or ratings. The LoRA settings say what a new one is made of."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
