@@ -191,10 +191,12 @@ def models(assistant: str) -> Shown:
 
 
 @assistant_command("train")
-@click.option("--method", type=click.Choice(["lora", "openai", "auto"]), default="lora", show_default=True)
+@click.option(
+    "--method", type=click.Choice(["lora", "openai", "auto", "dpo", "kto"]), default="lora", show_default=True
+)
 @click.option("--force", is_flag=True, help="Train below the threshold; also pay again for a hosted job that failed.")
 def train(assistant: str, method: str, force: bool) -> Shown:
-    """Train on the accepted labels and register the candidate release."""
+    """Train on the accepted labels, or preferences (dpo) or ratings (kto), and register the candidate release."""
     from flows.acting import show_training
 
     return asyncio.run(show_training(assistant, method, force))

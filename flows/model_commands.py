@@ -126,6 +126,8 @@ def _entry(entry: RegistryEntry, made: RegisteredModel | None) -> dict[str, Any]
         and {
             "training": lineage.training,
             "trainer": lineage.trainer,
+            "method": lineage.method,
+            "started_from": lineage.started_from,
             "snapshot": lineage.snapshot.number,
             "labels": len(lineage.label_ids),
             "rows": lineage.rows,

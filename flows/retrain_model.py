@@ -19,12 +19,13 @@ from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
 from flows.running import log, perform
 from infra.workbench import Workbench, shown_progress
-from tasks import candidates, training
-from tasks.core.candidates import reference
+from tasks import candidates, preferences, training
+from tasks.core.candidates import reference, with_model
 from tasks.core.documents import Snapshot
 from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retraining import RetrainDecision
+from tasks.core.taught_rows import OpinionMethod
 from tasks.core.training_method import MethodChoice
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
@@ -36,10 +37,11 @@ from tasks.training_records import CURVES, curve_table
 class RetrainRequest(AssistantRequest):
     """Whether to train regardless, and how far to go."""
 
-    method: Literal["lora", "openai", "auto"] = Field(
+    method: Literal["lora", "openai", "auto", "dpo", "kto"] = Field(
         title="Method",
         default="lora",
-        description="LoRA on this machine, OpenAI's fine-tuning protocol at a vendor, or what fits best",
+        description="LoRA here, OpenAI's fine-tuning protocol at a vendor, what fits best, or here again: DPO on "
+        "preferences, KTO on ratings",
     )
     force: bool = Field(
         title="Force",
@@ -101,19 +103,32 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
     """Trains when it is time, registers the candidate and judges it; promotes nothing."""
     for alarm in retirements(bench):
         log(alarm.sentence)
-    decision = await perform(training.decide, bench.training, force=request.force)
-    if not decision.train and not waiting_model(bench):
+    decision = await due(bench, request)
+    if not decision.train and not waiting_model(bench, request.method):
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
-    made, choice = await train(bench, request, start, snapshot)
-    manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
-    release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} labels")
+    if request.method in ("dpo", "kto"):
+        made, choice = await learn_opinions(bench, request.method, start, snapshot)
+        manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
+    else:
+        made, choice = await train(bench, request, start, snapshot)
+        manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
+    what = preferences.NAMES[request.method] if request.method in ("dpo", "kto") else "labels"
+    release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} {what}")
     if not request.evaluate:
         return RetrainReport(decision, made, release, None, None, choice=choice)
     if waiting := await asked_elsewhere(topic_now(bench, release.id)):
         return RetrainReport(decision, made, release, None, None, waiting, choice)
     return RetrainReport(decision, made, release, await evaluate(bench, release.id), None, choice=choice)
+
+
+async def due(bench: Workbench, request: RetrainRequest) -> RetrainDecision:
+    """Whether there is enough to train on, labels or opinions."""
+    if request.method in ("dpo", "kto"):
+        least = bench.settings.preferences.least
+        return await perform(preferences.enough_opinions, bench.training, request.method, least, force=request.force)
+    return await perform(training.decide, bench.training, force=request.force)
 
 
 async def train(
@@ -139,18 +154,42 @@ async def train(
         drawn_progress(f"{bench.assistant}-training-progress") if choice.method == "lora" else None,
     )
     made = await perform(training.train_and_register, trainer, rows, progress)
-    if made.model.lineage.record:
-        curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())
-        await publish_report(f"{bench.assistant}-training", curve_table(curves))
+    await publish_curves(bench, made)
     return made, choice
 
 
-def waiting_model(bench: Workbench) -> bool:
+async def learn_opinions(
+    bench: Workbench, method: OpinionMethod, start: ReleaseManifest, snapshot: Snapshot
+) -> tuple[TrainingReport, MethodChoice]:
+    """The served model after today's preferences or ratings, learned on prompts as its release serves them."""
+    preferring = bench.preferring(start.model, method)
+    rows = await perform(preferences.render_opinions, preferring, reference(snapshot), start.prompt, start.retrieval)
+    begins = start.model.adapter or "the base"
+    choice = MethodChoice(method, f"{method.upper()}: asked for, beginning with {begins}. {rows.sentence}")
+    log(choice.reason)
+    progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-training-progress"))
+    made = await perform(preferences.learn_and_register, preferring, rows, progress)
+    await publish_curves(bench, made)
+    return made, choice
+
+
+async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
+    """The losses beside the run."""
+    if made.model.lineage.record:
+        curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())
+        await publish_report(f"{bench.assistant}-training", curve_table(curves))
+
+
+def waiting_model(bench: Workbench, method: str = "lora") -> bool:
     """Whether the newest model was trained and never judged to the end, as when its run was killed.
+
+    Models of labels, of preferences and of ratings are looked at each by themselves.
 
     Where people approve new models, one with a verdict is theirs: waiting for them or refused, it is not trained again.
     """
-    newest = next(iter(bench.trainings.models(bench.assistant)), None)
+    models = bench.trainings.models(bench.assistant)
+    kind = method if method in ("dpo", "kto") else "supervised"
+    newest = next((one for one in models if one.lineage.method == kind), None)
     if newest is None:
         return False
     theirs = bench.settings.policy.approval.ask in {"always", "new-model"}

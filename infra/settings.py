@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from infra.adapters.lora_settings import LoraSettings
+from infra.adapters.preference_settings import PreferenceSettings
 from tasks.core.errors import BadSetting
 from tasks.core.policy import Policy
 from tasks.core.releases import RetrievalSettings
@@ -171,6 +172,10 @@ class Settings(BaseSettings):
         default=0, ge=0, lt=1, description="Share of training rows that ask without passages, for the pattern tuned"
     )
     lora: LoraSettings = Field(default_factory=LoraSettings, description="How an adapter is trained here")
+    preferences: PreferenceSettings = Field(
+        default_factory=PreferenceSettings,
+        description="How an adapter learns preferences and ratings here, by DPO and KTO",
+    )
     hosted_base_model: str | None = Field(
         default=None, description="What is tuned at a vendor, such as gpt-4.1-mini-2025-04-14; none: nothing is"
     )

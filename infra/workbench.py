@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from tasks.core.labels import Label
     from tasks.core.pace import Blessing, Rehearsal
     from tasks.core.ports import ArtifactStore, ChatModels, Embedder, Reranker, Source, VectorIndex
-    from tasks.core.releases import ReleaseManifest
+    from tasks.core.releases import ModelRef, ReleaseManifest
+    from tasks.core.taught_rows import OpinionMethod
     from tasks.documents import DocumentsBench
     from tasks.evaluation import EvaluationBench, Judge
     from tasks.hosted_training import HostedBench
     from tasks.label_files import LabelFile
     from tasks.labels import LabelBench
+    from tasks.preferences import PreferenceBench
     from tasks.probes import ProbeBench
     from tasks.releases import ReleaseBench
     from tasks.retrieval import RetrievalBench
@@ -298,6 +300,30 @@ class Workbench:
             return [x.asked for x in self.label_catalog.labels(self.assistant) if x.split == "golden"]
 
         return hosted_bench(self.settings, self.engine, assistant=self.assistant, golden=golden)
+
+    def preferring(self, start: ModelRef, method: OpinionMethod = "dpo") -> PreferenceBench:
+        """For tasks.preferences. start: the model to begin with. Raises BadSetting for one that is not of this base."""
+        from infra.adapters.preference_trainer import PreferenceTrainer
+        from infra.adapters.training_process import ChildPreferenceFitting
+        from tasks.core.errors import BadSetting
+        from tasks.preferences import PreferenceBench
+
+        if start.kind == "hosted" or start.base_digest != self.base_model.digest:
+            raise BadSetting(
+                f"Preferences are learned here by the base model {self.base_model.name} or an adapter on it, and "
+                f"{start.base} is served. Train one first (`ratchet train --method lora`), or set RATCHET_BASE_MODEL."
+            )
+        trainer = PreferenceTrainer(
+            self.base_model,
+            self.artifacts,
+            start.adapter,
+            self.settings.preferences,
+            self.settings.lora,
+            method=method,
+            threads=self.settings.torch_threads,
+            fitting=ChildPreferenceFitting(self.settings.training_python),
+        )
+        return PreferenceBench(self.training, trainer, start.adapter, method)
 
     def training_by(self, method: str, *, another: bool = False) -> TrainingBench:
         """`training`, or the same at the vendor. another: a new attempt where the last ended without a model."""

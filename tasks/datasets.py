@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tasks.core.errors import IntegrityFailure
 from tasks.core.ports import ArtifactStore, TrainingRow
+from tasks.core.preference_rows import PreferenceRow
+from tasks.core.rating_rows import RatingRow
 from tasks.core.releases import canonical_json
 
 FILE = "dataset.jsonl"
@@ -32,12 +34,28 @@ def dataset_lines(train: Iterable[TrainingRow], validation: Iterable[TrainingRow
             yield canonical_json({"label": row.label_id, "split": split, "messages": messages}).encode() + b"\n"
 
 
+def opinion_lines(
+    train: Iterable[PreferenceRow | RatingRow], validation: Iterable[PreferenceRow | RatingRow]
+) -> Iterator[bytes]:
+    """The same of pairs, with {"chosen", "rejected"}, or of ratings, with {"completion", "good"}."""
+    for split, rows in (("train", train), ("validation", validation)):
+        for row in rows:
+            messages = [{"role": message.role, "content": message.content} for message in row.prompt]
+            told = {"label": row.label_id, "split": split, "messages": messages, **row.answers}
+            yield canonical_json(told).encode() + b"\n"
+
+
 def keep_dataset(artifacts: ArtifactStore, train: Sequence[TrainingRow], validation: Sequence[TrainingRow]) -> Dataset:
     """Puts the rows into the artifact store."""
+    return keep_lines(artifacts, dataset_lines(train, validation))
+
+
+def keep_lines(artifacts: ArtifactStore, lines: Iterable[bytes]) -> Dataset:
+    """The same of lines."""
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         with (Path(folder) / FILE).open("wb") as file:
-            for line in dataset_lines(train, validation):
+            for line in lines:
                 digest.update(line)
                 file.write(line)
         return Dataset(digest.hexdigest(), artifacts.put(Path(folder)))

@@ -13,6 +13,7 @@ from tasks.core.evidence import PAGE, REPORT, Evidence, bundle, case_of, policy_
 from tasks.core.gate import Gate
 from tasks.core.judging import JudgeRecord
 from tasks.core.labels import Label
+from tasks.core.opinions import Opinion
 from tasks.core.pace import Rehearsal
 from tasks.core.policy import Policy
 from tasks.core.ports import ArtifactStore, Progress
@@ -55,10 +56,13 @@ class Judge(Protocol):
 
 
 class GoldenLabels(Protocol):
-    """The labels of an assistant."""
+    """The labels of an assistant, and what people think of answers, which models learn from too."""
 
     def labels(self, assistant: str) -> list[Label]:
         """All labels, in whatever state."""
+
+    def opinions(self, assistant: str) -> Sequence[Opinion]:
+        """All preferences and ratings, in whatever state."""
 
 
 class TrainingRecord(Protocol):

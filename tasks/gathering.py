@@ -16,6 +16,7 @@ from tasks.core.evidence import Evidence
 from tasks.core.integrity import Integrity, golden_leaks
 from tasks.core.judging import JudgeRecord
 from tasks.core.labels import Label, golden_set
+from tasks.core.opinions import as_label
 from tasks.core.pace import NOT_REHEARSED, Rehearsal, to_rehearse
 from tasks.core.ports import Progress
 from tasks.core.releases import ModelRef, ReleaseManifest
@@ -38,7 +39,8 @@ def gather(
     members = frozenset(golden.label_ids if golden else ())
     labels = tuple(sorted((label for label in known if label.id in members), key=lambda label: label.id))
     asked = _ask_all(bench, candidate, baseline, labels, progress)
-    leaks, unchecked = _leaks(bench, candidate.model, labels, known)
+    opinions = [as_label(one) for one in bench.labels.opinions(bench.assistant)]
+    leaks, unchecked = _leaks(bench, candidate.model, labels, [*known, *opinions])
     return Evidence(
         policy=bench.policy,
         candidate=candidate,

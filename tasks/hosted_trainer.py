@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tasks.core.errors import NotEnoughLabels
 from tasks.core.hosted_cost import usd
-from tasks.core.hosted_files import HostedFile, PreferenceRow, preference_file, supervised_file
+from tasks.core.hosted_files import HostedFile, preference_file, supervised_file
 from tasks.core.hosted_jobs import HostedJob
 from tasks.core.ports import Progress, TrainedModel, TrainingRow
+from tasks.core.preference_rows import PreferenceRow
 from tasks.core.releases import ModelRef, canonical_json
 from tasks.core.retraining import intent_id
 from tasks.hosted_following import tune

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tasks.core.documents import Hit
 from tasks.core.labels import Label
@@ -46,6 +46,8 @@ class Lineage:
     dataset: str | None = None  # SHA-256 of the rows it was trained on, as `ratchet labels export` writes them
     dataset_artifact: str | None = None  # where they are kept; None: by a version that kept none
     record: str | None = None  # where its curves and manifest are kept; None: by a version that kept none
+    method: Literal["supervised", "dpo", "kto"] = "supervised"
+    started_from: str | None = None  # the model whose adapter it began with; what that learned is in this one too
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +170,33 @@ def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progr
     Raises what the trainer and the artifact store raise, after noting it: a failed training consumes no label.
     """
     training = intent_id(rows.train, rows.validation, bench.trainer.fingerprint)
+
+    def made() -> tuple[TrainedModel, Lineage]:
+        trained = bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
+        return trained, _lineage(bench, training, rows, trained)
+
+    return trained_once(bench, training, rows.label_ids, len(rows.train), made)
+
+
+def trained_once(
+    bench: TrainingBench,
+    training: str,
+    label_ids: Sequence[str],
+    examples: int,
+    make: Callable[[], tuple[TrainedModel, Lineage]],
+) -> TrainingReport:
+    """The model of a training that succeeded before, or the one that is made now. Raises what making it raises."""
     known = bench.trainings.made_by(bench.assistant, training)
     if known is not None:
-        return TrainingReport(known, len(rows.train), 0.0)
-    bench.trainings.start(bench.assistant, training, rows.label_ids)
+        return TrainingReport(known, examples, 0.0)
+    bench.trainings.start(bench.assistant, training, label_ids)
     try:
-        trained = bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
-        lineage = _lineage(bench, training, rows, trained)
+        trained, lineage = make()
     except Exception as error:
         bench.trainings.fail(bench.assistant, training, f"{type(error).__name__}: {error}")
         raise
     model = bench.trainings.succeed(bench.assistant, trained.model, lineage)
-    return TrainingReport(model, len(rows.train), trained.seconds)
+    return TrainingReport(model, examples, trained.seconds)
 
 
 def _rows(

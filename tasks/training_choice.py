@@ -64,7 +64,8 @@ def _hosted(bench: HostedBench, rows: tuple[TrainingRow, ...], answer_seconds: f
 def _seconds_per_row(models: Iterable[RegisteredModel]) -> Iterator[float]:
     for model in models:
         metrics = model.lineage.metrics
-        if model.ref.kind == "lora" and metrics.get("rows") and metrics.get("seconds"):
+        tuned = model.ref.kind == "lora" and model.lineage.method == "supervised"
+        if tuned and metrics.get("rows") and metrics.get("seconds"):
             yield metrics["seconds"] / metrics["rows"]
 
 

@@ -34,9 +34,9 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     leaves the adapter.
     """
     require_ranks(ranks, job.settings.processes)
-    _require_possible(job.settings)
+    require_possible(job.settings)
     if ranks.first:
-        _start_or_resume(job)
+        start_or_resume(job.workdir, job.intent)
     ranks.wait()
     if progress:
         progress("training: loading the base model", 0, 1)
@@ -61,7 +61,7 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     return metrics
 
 
-def _require_possible(chosen: LoraSettings) -> None:
+def require_possible(chosen: LoraSettings) -> None:
     """Raises BadSetting for what this machine or its packages cannot do."""
     if chosen.quantized != "none":
         import torch
@@ -82,15 +82,20 @@ def _require_possible(chosen: LoraSettings) -> None:
             )
 
 
-def _start_or_resume(job: TrainingJob) -> None:
+def start_or_resume(workdir: Path, intent: str) -> None:
     """Checkpoints of other rows or settings are cleared; so are those a kill left half written."""
-    note = job.workdir / "rows.sha256"
-    same = note.exists() and note.read_text() == job.intent
-    for checkpoint in job.workdir.glob("checkpoint-*"):
+    note = workdir / "rows.sha256"
+    same = note.exists() and note.read_text() == intent
+    for checkpoint in workdir.glob("checkpoint-*"):
         if not (same and _whole(checkpoint)):
             shutil.rmtree(checkpoint)
-    job.workdir.mkdir(parents=True, exist_ok=True)
-    note.write_text(job.intent)
+    workdir.mkdir(parents=True, exist_ok=True)
+    note.write_text(intent)
+
+
+def newest_checkpoint(workdir: Path) -> Path | None:
+    """The checkpoint to go on from."""
+    return max(workdir.glob("checkpoint-*"), key=_step, default=None)
 
 
 def _fit(
@@ -137,7 +142,7 @@ def _fit(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's --json
-    newest = max(job.workdir.glob("checkpoint-*"), key=_step, default=None)
+    newest = newest_checkpoint(job.workdir)
     with _torch_threads(max(1, cores // lanes)):
         result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     if ending.ended:

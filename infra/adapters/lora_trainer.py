@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from infra.adapters.base_models import BaseModel
 from infra.adapters.general_exchanges import general_digest, general_rows
@@ -40,6 +40,7 @@ class TrainingJob:
     workdir: Path
     intent: str  # checkpoints of another one are not gone on from
     general: tuple[TrainingRow, ...] = ()  # what forgetting is measured on; none: it is not
+    kind: Literal["rows"] = "rows"
 
     @property
     def adapter(self) -> Path:

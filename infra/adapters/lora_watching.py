@@ -44,8 +44,10 @@ class EndWhenAsked(TrainerCallback):  # type: ignore[misc]
 class LossWatch(TrainerCallback):  # type: ignore[misc]
     """Raises LossDiverged before a checkpoint of that step is written."""
 
-    def __init__(self, max_growth: float) -> None:
+    def __init__(self, max_growth: float, rate: str = "RATCHET_LORA__LEARNING_RATE") -> None:
+        """rate: the setting that helps."""
         self._max_growth = max_growth
+        self._rate = rate
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """One look per step."""
@@ -55,7 +57,7 @@ class LossWatch(TrainerCallback):  # type: ignore[misc]
         if why:
             raise LossDiverged(
                 f"Training ended: {why}. Nothing was registered and no label was consumed. A lower learning rate "
-                "usually helps: RATCHET_LORA__LEARNING_RATE.",
+                f"usually helps: {self._rate}.",
                 step=state.global_step,
             )
 

@@ -17,8 +17,10 @@ import time
 from pathlib import Path
 from typing import IO
 
-from infra.adapters.training_messages import JOB, Made, Progressed, Ready, Said, as_line, ended
+from infra.adapters.preference_trainer import PreferenceJob
+from infra.adapters.training_messages import JOB, Job, Made, Progressed, Ready, Said, as_line, ended
 from infra.adapters.training_ranks import ALONE, RankLost, Ranks, join
+from tasks.core.ports import Progress
 from tasks.documents import stopping
 
 ORPHAN_SECONDS = 60.0  # for the checkpoint of a child whose parent is gone
@@ -40,12 +42,10 @@ def main(shared_job: Path | None = None) -> int:
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
     try:
         job = JOB.validate_json(line)
-        from infra.adapters.lora_fitting import fit
-
         ranks = _joined(shared_job) if shared_job else ALONE
         if talks:
             _say(answers, Ready())
-        metrics = fit(job, (lambda *told: _say(answers, Progressed(*told))) if talks else None, ranks)
+        metrics = _fit(job, (lambda *told: _say(answers, Progressed(*told))) if talks else None, ranks)
     except RankLost:  # the launcher, which ends this one too, says on stderr which process it was
         import traceback
 
@@ -70,6 +70,17 @@ def _joined(shared_job: Path) -> Ranks:
     if ranks.first:
         shared_job.unlink(missing_ok=True)
     return ranks
+
+
+def _fit(job: Job, progress: Progress | None, ranks: Ranks) -> dict[str, float]:
+    """Imports what only this kind of job wants."""
+    if isinstance(job, PreferenceJob):
+        from infra.adapters.preference_fitting import fit_preferences
+
+        return fit_preferences(job, progress)
+    from infra.adapters.lora_fitting import fit
+
+    return fit(job, progress, ranks)
 
 
 def _end_with_parent(stop: threading.Event) -> None:

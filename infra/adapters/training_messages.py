@@ -1,6 +1,6 @@
 """What a training process and its parent say to each other: a line of JSON each.
 
-parent → child    a TrainingJob, and then nothing: that the pipe ends tells the child that its parent is gone
+parent → child    a Job, and then nothing: that the pipe ends tells the child that its parent is gone
 child → parent    Ready, Progressed any number of times, and at last Made or Ended
 """
 
@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from infra.adapters.lora_trainer import TrainingJob
+from infra.adapters.preference_trainer import PreferenceJob
 from tasks.core import errors
 
 
@@ -62,7 +63,8 @@ class Ended:
 
 
 Said = Ready | Progressed | Made | Ended
-JOB: TypeAdapter[TrainingJob] = TypeAdapter(TrainingJob)
+Job = TrainingJob | PreferenceJob
+JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")])
 SAID: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="kind")])
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from infra.adapters.lora_trainer import LIBRARIES, TrainingJob
-from infra.adapters.training_messages import JOB, SAID, Ended, Made, Progressed, Ready
+from infra.adapters.preference_trainer import LIBRARIES_OF_PREFERENCES, require_trl
+from infra.adapters.training_messages import JOB, SAID, Ended, Job, Made, Progressed, Ready
 from infra.offline import QUIET
 from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import Progress
@@ -46,9 +47,9 @@ class ChildFitting:
         """Of the libraries there. Raises BadSetting when the interpreter lacks them."""
         if self._python == sys.executable:
             return {name: version(name) for name in LIBRARIES}
-        return _versions_of(self._python)
+        return _versions_of(self._python, LIBRARIES)
 
-    def fit(self, job: TrainingJob, progress: Progress | None = None) -> dict[str, float]:
+    def fit(self, job: Job, progress: Progress | None = None) -> dict[str, float]:
         """Relays progress and errors. `stopping` ends the child after a checkpoint: TrainingInterrupted."""
         with tempfile.TemporaryFile() as log, self._child(job, log) as child:
             assert child.stdout is not None
@@ -66,8 +67,8 @@ class ChildFitting:
             raise self._ended(child.wait(), log, ready)
 
     @contextmanager
-    def _child(self, job: TrainingJob, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-        if job.settings.processes > 1:
+    def _child(self, job: Job, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+        if isinstance(job, TrainingJob) and job.settings.processes > 1:
             with _several(job) as arguments, self._process([self._python, *arguments], log, _end_several) as child:
                 try:
                     yield child
@@ -193,14 +194,24 @@ def _read_to_the_end(launcher: subprocess.Popen[bytes]) -> None:
             return
 
 
+class ChildPreferenceFitting(ChildFitting):
+    """The same with what learning preferences takes: TRL, which is an extra."""
+
+    def versions(self) -> Mapping[str, str]:
+        if self._python == sys.executable:
+            require_trl()
+            return {name: version(name) for name in LIBRARIES_OF_PREFERENCES}
+        return _versions_of(self._python, LIBRARIES_OF_PREFERENCES)
+
+
 @cache
-def _versions_of(python: str) -> Mapping[str, str]:
+def _versions_of(python: str, libraries: tuple[str, ...]) -> Mapping[str, str]:
     try:
-        told = subprocess.run([python, "-c", _ASK % (LIBRARIES,)], capture_output=True, check=True, timeout=60)
+        told = subprocess.run([python, "-c", _ASK % (libraries,)], capture_output=True, check=True, timeout=60)
         known: dict[str, str] = json.loads(told.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise BadSetting(
-            f"{python} cannot say which {', '.join(LIBRARIES)} it has ({error}). RATCHET_TRAINING_PYTHON must name an "
-            "interpreter in which Ratchet is installed."
+            f"{python} cannot say which {', '.join(libraries)} it has ({error}). RATCHET_TRAINING_PYTHON must name an "
+            "interpreter in which Ratchet is installed: ratchet[preferences] for method dpo."
         ) from error
     return known

@@ -12,21 +12,12 @@ from dataclasses import dataclass
 
 from tasks.core.hosted_jobs import Method
 from tasks.core.ports import Message, TrainingRow
+from tasks.core.preference_rows import PreferenceRow
 
 TOKENS_AROUND_A_MESSAGE = 3  # OpenAI's cookbook, "How to count tokens with tiktoken": per message, and per reply
 BYTES_AROUND_A_MESSAGE = 16  # generously, where nobody can count
 
 OUTPUTS = ("preferred_output", "non_preferred_output")
-
-
-@dataclass(frozen=True, slots=True)
-class PreferenceRow:
-    """One prompt as served, the answer people prefer and the one they do not."""
-
-    label_id: str
-    prompt: tuple[Message, ...]
-    chosen: str
-    rejected: str
 
 
 @dataclass(frozen=True, slots=True)

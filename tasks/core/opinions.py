@@ -58,9 +58,15 @@ def rating_id(question: str, answer: str, documents: Sequence[str], contributor:
     return "v-" + _hash([squeezed(question), squeezed(without_marker(answer)), sorted(set(documents)), contributor])
 
 
-def to_train_on(opinions: Iterable[Opinion], labels: Iterable[Label]) -> tuple[Opinion, ...]:
-    """Accepted opinions of the training split, by id. Raises GoldenLeak when one is about a golden page or question."""
-    chosen = sorted((x for x in opinions if x.state == "accepted" and x.split == "train"), key=lambda x: x.id)
+def as_label(one: Opinion) -> Label:
+    """Its question with the answer that people prefer, or that they rated."""
+    answer = one.chosen if isinstance(one, Preference) else one.answer
+    return Label(one.id, one.question, answer, one.documents, False, (), one.split, one.state)
+
+
+def to_train_on(opinions: Iterable[Opinion], labels: Iterable[Label], split: Split = "train") -> tuple[Opinion, ...]:
+    """Accepted opinions of a split, by id. Raises GoldenLeak when one is about a golden page or question."""
+    chosen = sorted((x for x in opinions if x.state == "accepted" and x.split == split), key=lambda x: x.id)
     golden = [label for label in labels if label.state == "accepted" and label.split == "golden"]
     pages = {page: label.id for label in golden for page in label.documents}
     leaks = [

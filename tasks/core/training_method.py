@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -10,8 +11,9 @@ from tasks.core.hosted_checks import MIN_EXAMPLES
 from tasks.core.hosted_cost import Estimate
 from tasks.core.hosted_retirement import TRAINING_ENDS, Vendor, retirement_of
 
-Asked = Literal["lora", "openai", "auto"]
-Chosen = Literal["lora", "openai"]
+Asked = Literal["lora", "openai", "auto", "dpo", "kto"]
+Chosen = Literal["lora", "openai", "dpo", "kto"]
+_NAMES: Mapping[Chosen, str] = {"lora": "LoRA", "openai": "Hosted", "dpo": "DPO", "kto": "KTO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def choose_method(asked: Asked, facts: MethodFacts, limits: MethodLimits, today:
     'LoRA: no hosted base model is configured.'
     """
     if asked != "auto":
-        return MethodChoice(asked, f"{'LoRA' if asked == 'lora' else 'Hosted'}: asked for.")
+        return MethodChoice(asked, f"{_NAMES[asked]}: asked for.")
     if facts.hosted is None:
         return MethodChoice("lora", "LoRA: no hosted base model is configured.")
     if against := _against(facts.hosted, facts.rows, limits, today):

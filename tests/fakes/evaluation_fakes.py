@@ -14,6 +14,7 @@ from tasks.core.evidence import Evidence
 from tasks.core.integrity import Integrity
 from tasks.core.labels import Label, golden_set
 from tasks.core.metrics.score import Metric, Undefined
+from tasks.core.opinions import Opinion
 from tasks.core.pace import NOT_REHEARSED, Rehearsal, Rehearsed, to_rehearse
 from tasks.core.policy import Policy
 from tasks.core.ports import Progress
@@ -203,9 +204,13 @@ class Releases:
 @dataclass
 class MemoryLabels:
     known: list[Label]
+    thought: list[Opinion] = field(default_factory=list)
 
     def labels(self, assistant: str) -> list[Label]:
         return self.known
+
+    def opinions(self, assistant: str) -> list[Opinion]:
+        return self.thought
 
 
 @dataclass

@@ -33,6 +33,7 @@ from tasks.core.fingerprints import collection_name
 from tasks.core.judging import JudgeRecord
 from tasks.core.labels import Label, golden_set
 from tasks.core.metrics.score import Metric
+from tasks.core.opinions import Preference
 from tasks.core.pace import NOT_REHEARSED, Rehearsal, Rehearsed
 from tasks.core.policy import JudgePolicy, Pace
 from tasks.core.ports import Progress
@@ -124,6 +125,19 @@ def test_a_model_trained_on_a_golden_page_is_rejected(artifacts: FolderArtifacts
     made = replace(made, training=MemoryTraining(frozenset({"l-trained"})))
     found = evaluate(made, TUNED, CURRENT)
     assert (found.verdict, outcome(found, "no-leak")) == ("REJECT", "fail")
+
+
+@pytest.mark.parametrize(
+    ("question", "documents", "said"),
+    [("Who made it?", LABELS[0].documents, "fail"), ("Who painted the boat?", ("boat.md",), "pass")],
+)
+def test_a_preference_that_a_model_learned_is_looked_at_as_a_label_is(
+    artifacts: FolderArtifacts, question: str, documents: tuple[str, ...], said: str
+) -> None:
+    learned = Preference("p-1", question, "The yard did.", "Dunno!", documents, "train", "accepted")
+    made = bench(artifacts, (TUNED, perfect), (CURRENT, perfect))
+    made = replace(made, labels=MemoryLabels(list(LABELS), [learned]), training=MemoryTraining(frozenset({"p-1"})))
+    assert outcome(evaluate(made, TUNED, CURRENT), "no-leak") == said
 
 
 @pytest.mark.parametrize("ids", [None, frozenset({"l-deleted"})])

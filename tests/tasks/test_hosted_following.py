@@ -26,9 +26,10 @@ from tasks.core.errors import (
     TrainingRetired,
     WrongKey,
 )
-from tasks.core.hosted_files import PreferenceRow, supervised_file
+from tasks.core.hosted_files import supervised_file
 from tasks.core.hosted_jobs import HostedJob, Pace
 from tasks.core.ports import Message
+from tasks.core.preference_rows import PreferenceRow
 from tasks.hosted_following import tune
 from tasks.hosted_trainer import HostedTrainer
 from tasks.hosted_training import begin

@@ -65,11 +65,19 @@ class CatalogTrainings:
         return datetime.fromisoformat(at) if at else None
 
     def trained_on(self, assistant: str, model: ModelRef) -> frozenset[str] | None:
-        """Ids of the labels a tuned model learnt from; None when no training recorded them."""
+        """Ids of what a tuned model and those it began with learnt from; None when no training recorded them."""
         name = model.base if model.kind == "hosted" else model.adapter
+        if name is None:
+            return None
+        learnt: set[str] = set()
         with reading(self._engine).begin() as connection:
-            known = _find(connection, assistant, name) if name else None
-        return frozenset(known.lineage.label_ids) if known else None
+            while name:
+                known = _find(connection, assistant, name)
+                if known is None:
+                    return None
+                learnt |= set(known.lineage.label_ids)
+                name = known.lineage.started_from
+        return frozenset(learnt)
 
     def models(self, assistant: str) -> list[RegisteredModel]:
         query = select(t.models).where(t.models.c.assistant == assistant)
@@ -104,6 +112,8 @@ def _values(model: RegisteredModel) -> dict[str, Any]:
             "dataset": lineage.dataset,
             "dataset_artifact": lineage.dataset_artifact,
             "record": lineage.record,
+            "method": lineage.method,
+            "started_from": lineage.started_from,
         },
         "created_at": model.created_at,
     }
@@ -121,5 +131,7 @@ def _model(row: RowMapping) -> RegisteredModel:
         dataset=kept.get("dataset"),
         dataset_artifact=kept.get("dataset_artifact"),
         record=kept.get("record"),
+        method=kept.get("method", "supervised"),
+        started_from=kept.get("started_from"),
     )
     return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), lineage, row["created_at"])

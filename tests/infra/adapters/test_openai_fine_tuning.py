@@ -22,9 +22,10 @@ from infra.adapters.open_hosted import hosted_bench, hosted_key
 from infra.adapters.openai_fine_tuning import OpenAiFineTuning, body_of
 from infra.settings import Settings
 from tasks.core.errors import BadSetting, HostedUnavailable, OutcomeUnknown, WrongKey
-from tasks.core.hosted_files import PreferenceRow, TokenCount, supervised_file
+from tasks.core.hosted_files import TokenCount, supervised_file
 from tasks.core.hosted_jobs import HostedJob, JobRequest
 from tasks.core.ports import Message
+from tasks.core.preference_rows import PreferenceRow
 from tasks.hosted_following import tune
 from tasks.hosted_trainer import HostedTrainer
 

@@ -10,8 +10,9 @@ from hosted_world import rows
 
 from tasks.core.errors import InvalidTrainingFile
 from tasks.core.hosted_checks import MAX_EXAMPLE_TOKENS, MAX_FILE_BYTES, problems, require_valid
-from tasks.core.hosted_files import HostedFile, PreferenceRow, TokenCount, preference_file, supervised_file
+from tasks.core.hosted_files import HostedFile, TokenCount, preference_file, supervised_file
 from tasks.core.ports import Message
+from tasks.core.preference_rows import PreferenceRow
 
 WORDS = TokenCount(lambda text: len(text.split()), exact=True)
 GOOD = supervised_file(rows())

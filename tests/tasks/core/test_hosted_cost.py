@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import BadSetting, BudgetExceeded
 from tasks.core.hosted_cost import BUDGET_SECONDS, Estimate, committed_usd, estimate, price_of, require_budget
-from tasks.core.hosted_files import HostedFile, PreferenceRow, TokenCount, preference_file, supervised_file, tokens_of
+from tasks.core.hosted_files import HostedFile, TokenCount, preference_file, supervised_file, tokens_of
 from tasks.core.hosted_jobs import HostedJob
 from tasks.core.ports import Message, TrainingRow
+from tasks.core.preference_rows import PreferenceRow
 
 WORDS = TokenCount(lambda text: len(text.split()), exact=True)
 ROW = HostedJob("default", "t-1", "gpt-4.1-mini", "supervised", 1_000, 0.5, begun_at=0.0, wanted=("sha",))

@@ -1,0 +1,184 @@
+"""Steps of a training on preferences or ratings: decide, render the rows as they would be served, train, register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tasks.core.documents import Hit
+from tasks.core.errors import NotEnoughLabels
+from tasks.core.labels import Split
+from tasks.core.opinions import Opinion, Preference, Rating, to_train_on
+from tasks.core.ports import Progress, TrainedModel
+from tasks.core.preference_rows import preference_rows
+from tasks.core.rating_rows import RatingRow, kinds, rating_rows
+from tasks.core.releases import PromptSpec, RetrievalSettings, SnapshotRef
+from tasks.core.retraining import RetrainDecision
+from tasks.core.taught_rows import OpinionMethod, TaughtRow, opinion_intent
+from tasks.datasets import keep_lines, opinion_lines
+from tasks.retrieval import retrieve, surroundings
+from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport, trained_once
+from tasks.training_records import keep_record
+
+NAMES: Mapping[OpinionMethod, str] = {"dpo": "preferences", "kto": "ratings"}
+
+
+class LearnsPreferences(Protocol):
+    """Rows to a model in the artifact store. The same rows, start, settings and seed give the same adapter."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The model it begins with, settings, seed and library versions."""
+
+    def prefer(
+        self,
+        rows: Sequence[TaughtRow],
+        validation: Sequence[TaughtRow],
+        workdir: Path,
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        """Trains in `workdir`, which a second call after a kill resumes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceBench:
+    """What the steps need: where preferences, passages and models are, and what learns."""
+
+    training: TrainingBench
+    trainer: LearnsPreferences
+    start: str | None = None  # the adapter it begins with; None: the base
+    method: OpinionMethod = "dpo"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedOpinions:
+    """Pairs or ratings of one training and of its validation, and what they were rendered from."""
+
+    train: tuple[TaughtRow, ...]
+    validation: tuple[TaughtRow, ...]
+    opinion_ids: tuple[str, ...]
+    snapshot: SnapshotRef
+    method: OpinionMethod
+
+    @property
+    def sentence(self) -> str:
+        """How many opinions became rows."""
+        asked = {"dpo": "the preferred answer", "kto": "the answer, if it is a good one"}[self.method]
+        told = (
+            f"{len(self.train)} of {len(self.opinion_ids)} accepted {NAMES[self.method]} can be taught: retrieval "
+            f"shows a passage that holds {asked}, or it is to abstain."
+        )
+        if self.method == "dpo":
+            return told
+        good, bad = kinds(row for row in self.train if isinstance(row, RatingRow))
+        return f"{told} {good} are good and {bad} bad."
+
+    @property
+    def enough(self) -> bool:
+        """KTO wants good and bad answers."""
+        if self.method == "dpo":
+            return bool(self.train)
+        return all(kinds(row for row in self.train if isinstance(row, RatingRow)))
+
+
+def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, force: bool = False) -> RetrainDecision:
+    """Whether enough new preferences or ratings have been accepted. Raises GoldenLeak."""
+    accepted = {one.id for one in _opinions(bench, method, "train")}
+    new = len(accepted - bench.labels.consumed(bench.assistant))
+    counted = f"{new} new {NAMES[method]} of {len(accepted)} accepted ones"
+    if new >= least:
+        return RetrainDecision(True, f"{counted}; {least} are asked for.", new, least)
+    if force:
+        return RetrainDecision(True, f"{counted}; {least} are asked for, and training was forced.", new, least)
+    missing = (
+        f"{counted}, and {least} are asked for: {least - new} are missing. Import more (`ratchet labels import`), "
+        "lower RATCHET_PREFERENCES__LEAST, or train regardless: --force."
+    )
+    return RetrainDecision(False, missing, new, least)
+
+
+def render_opinions(
+    bench: PreferenceBench, snapshot: SnapshotRef, prompt: PromptSpec, retrieval: RetrievalSettings
+) -> RenderedOpinions:
+    """Rows on the passages that a release on this snapshot with this prompt and retrieval would show.
+
+    Neighbours are joined as a release joins them, but not left out where they would pass its limit on context tokens.
+    Raises GoldenLeak.
+    """
+    study = _opinions(bench.training, bench.method, "train")
+    train, validation = (
+        _rows(bench.training, part, snapshot, prompt, retrieval)
+        for part in (study, _opinions(bench.training, bench.method, "validation"))
+    )
+    return RenderedOpinions(train, validation, tuple(one.id for one in study), snapshot, bench.method)
+
+
+def learn_and_register(
+    bench: PreferenceBench, pairs: RenderedOpinions, progress: Progress | None = None
+) -> TrainingReport:
+    """The model of these rows: trained now, or found when the same training has succeeded before.
+
+    Raises NotEnoughLabels when nothing can be taught, and what the trainer and the artifact store raise, after noting
+    it: a failed training consumes no opinion.
+    """
+    if not pairs.enough:
+        both = " KTO wants both." if pairs.method == "kto" else ""
+        raise NotEnoughLabels(f"There is not enough to train on. {pairs.sentence}{both}")
+    training = opinion_intent(pairs.train, pairs.validation, bench.trainer.fingerprint)
+
+    def made() -> tuple[TrainedModel, Lineage]:
+        trained = bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
+        return trained, _lineage(bench, training, pairs, trained)
+
+    return trained_once(bench.training, training, pairs.opinion_ids, len(pairs.train), made)
+
+
+def _opinions(bench: TrainingBench, method: OpinionMethod, split: Split) -> list[Opinion]:
+    opinions, labels = bench.labels.opinions(bench.assistant), bench.labels.labels(bench.assistant)
+    kind = Preference if method == "dpo" else Rating
+    return [one for one in to_train_on(opinions, labels, split) if isinstance(one, kind)]
+
+
+def _rows(
+    bench: TrainingBench,
+    opinions: Sequence[Opinion],
+    snapshot: SnapshotRef,
+    prompt: PromptSpec,
+    retrieval: RetrievalSettings,
+) -> tuple[TaughtRow, ...]:
+    labels = bench.labels.labels(bench.assistant)
+    golden = {page for one in labels if one.state == "accepted" and one.split == "golden" for page in one.documents}
+    deep = retrieval.model_copy(update={"k": DEPTH + retrieval.k, "neighbours": 0})  # some may be golden pages
+    found = retrieve(bench.retrieval, snapshot, [one.question for one in opinions], deep)
+    hits: dict[str, list[Hit]] = {
+        one.id: [hit for hit in near if hit.chunk.document not in golden][: retrieval.k]
+        for one, near in zip(opinions, found, strict=True)
+    }
+    chunks = (hit.chunk for near in hits.values() for hit in near)
+    where = surroundings(bench.retrieval, snapshot, chunks, retrieval.neighbours)
+    preferences = [one for one in opinions if isinstance(one, Preference)]
+    ratings = [one for one in opinions if isinstance(one, Rating)]
+    return (
+        *preference_rows(preferences, hits, prompt, retrieval.k, where),
+        *rating_rows(ratings, hits, prompt, retrieval.k, where),
+    )
+
+
+def _lineage(bench: PreferenceBench, training: str, pairs: RenderedOpinions, trained: TrainedModel) -> Lineage:
+    artifacts = bench.training.artifacts
+    kept = keep_lines(artifacts, opinion_lines(pairs.train, pairs.validation)) if artifacts else None
+    return Lineage(
+        training=training,
+        trainer=bench.trainer.fingerprint,
+        snapshot=pairs.snapshot,
+        label_ids=pairs.opinion_ids,
+        rows=len(pairs.train),
+        metrics=dict(trained.metrics),
+        dataset=kept.hash if kept else None,
+        dataset_artifact=kept.artifact if kept else None,
+        record=keep_record(artifacts, trained, kept.hash) if artifacts and kept else None,
+        method=bench.method,
+        started_from=bench.start,
+    )
