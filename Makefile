@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training bench-deploy check format clean
+.PHONY: help setup demo test test-long weaviate bench-documents bench-gates bench-webhooks bench-prefect bench-training bench-deploy check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +26,10 @@ demo: setup ## the whole loop on the shipped handbook, ending with a promoted re
 	.venv/bin/ratchet demo
 
 test: setup weaviate ## the test suite, with a real Weaviate server where one can be had
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+test-long: setup weaviate ## the tests that start and kill servers, workers and trainings: as long again
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m long
 
 weaviate: setup ## find a Weaviate server for development, or build one with Go (minutes, the first time only)
 	@.venv/bin/python -m infra.deploy.weaviate_server --build-only || echo "Going on without Weaviate: its tests will be skipped."

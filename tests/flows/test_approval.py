@@ -262,6 +262,7 @@ async def test_a_refresh_promotes_what_was_seen_although_the_documents_went_on(w
     assert bench.document_catalog.published("default") == newest
 
 
+@pytest.mark.long
 async def test_a_model_is_trained_once_however_long_it_waits_and_a_refused_one_stays_so(world: World) -> None:
     bench = world.under("held", **ADA_MAY)
     to_learn(bench, world, "How tall is the light mast?", "It stands 9 metres tall.", "mast.md")

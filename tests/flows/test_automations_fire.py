@@ -28,6 +28,7 @@ from flows.deploying.reconcile import reconcile
 from infra.deploy.catalogue import ASSISTANTS, MARK, NOTIFY, RUNS, WANTED
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.usefixtures("prefect_server"),
     pytest.mark.xdist_group("prefect"),
     pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning"),  # Prefect's block of notifications

@@ -44,6 +44,7 @@ def asked(url: str, body: Any = None) -> Any:
         return None
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("up")
 def test_it_comes_up_makes_scheduled_runs_and_leaves_nothing_behind(tmp_path: Path, tiny_base_model: Path) -> None:
     prefect, service, hooks = free_ports(3)

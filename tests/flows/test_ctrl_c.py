@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from flows.cli import ratchet
 
+pytestmark = pytest.mark.long
+
 TRAIN = [sys.executable, "-m", "flows.cli", "train", "--force"]
 
 

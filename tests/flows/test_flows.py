@@ -203,6 +203,7 @@ async def test_below_the_threshold_nothing_is_trained_and_the_reason_has_the_num
     assert report.decision.reason == "There is no accepted training label."
 
 
+@pytest.mark.long
 async def test_forced_training_makes_a_candidate_once_and_the_same_labels_are_not_trained_twice(
     docs: Path, tmp_path: Path
 ) -> None:

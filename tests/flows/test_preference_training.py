@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from flows.cli import ratchet
 from flows.retrain_model import waiting_model
 from infra.workbench import open_workbench
+
+pytestmark = pytest.mark.long
 
 PAIRS = [
     ("How much water does the bilge pump move?", "It moves 90 litres.", "pump.md"),

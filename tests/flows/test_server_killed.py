@@ -34,6 +34,8 @@ from prefect import flow, get_client
 from prefect.concurrency import _leases
 from prefect.flow_engine import run_flow_async
 
+pytestmark = pytest.mark.long
+
 _leases._RENEWAL_FRACTION = 1 / 300
 renew = _leases._renew_concurrency_lease_with_retries
 

@@ -18,7 +18,7 @@ from infra.workbench import open_workbench
 from tasks.core.ingestion import IngestReport
 from tasks.portions import file_portions
 
-pytestmark = [pytest.mark.usefixtures("prefect_server", "home"), pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("prefect_server", "home"), pytest.mark.xdist_group("prefect")]
 
 
 def pages(folder: Path, count: int) -> Path:

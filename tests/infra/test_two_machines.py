@@ -28,6 +28,8 @@ from tasks.datasets import Dataset, export_dataset
 from tasks.releases import promote
 from tasks.training import freeze_labels, render_rows, train_and_register, tuned_prompt
 
+pytestmark = pytest.mark.long
+
 PAGES = {f"saw-{n}.md": f"# Saw {n}\n\nThe blade of saw {n} is {n}0 millimetres wide.\n" for n in range(1, 5)}
 TAUGHT = tuple(
     Label(

@@ -91,6 +91,7 @@ def test_the_record_names_the_method_and_how_often_unseen_pairs_are_told_apart(l
     assert len(learned.curves["training"]) == STEPS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use_dora", [False, True])
 def test_a_training_on_preferences_begins_with_the_tuned_adapter_and_stays_of_its_kind(
     use_dora: bool, base: BaseModel, store: Path, tmp_path: Path
@@ -109,6 +110,7 @@ def test_a_training_on_preferences_begins_with_the_tuned_adapter_and_stays_of_it
     assert (config["use_dora"], config["alora_invocation_tokens"] is None) == (use_dora, use_dora)
 
 
+@pytest.mark.long
 def test_a_training_on_preferences_that_was_killed_goes_on_to_the_same_bits(
     learned: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ def asked_to_end(trainer: PreferenceTrainer, rows: Sequence[TaughtRow], workdir:
         stopping.reset(token)
 
 
+@pytest.mark.long
 def test_ratings_make_good_answers_likelier_against_bad_ones_and_go_on_to_the_same_bits(
     base: BaseModel, store: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from tasks.core.errors import BadSetting, NotEnoughLabels, TrainingFailed, Train
 from tasks.core.ports import TrainedModel
 from tasks.documents import stopping
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def in_process(base: BaseModel, store: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:

@@ -25,6 +25,8 @@ from tasks.core.ports import TrainedModel
 from tasks.core.releases import canonical_json
 from tasks.documents import stopping
 
+pytestmark = pytest.mark.long
+
 ONE = SETTINGS.model_copy(update={"packs_per_step": 4, "epochs": 4, "validation_steps": 2})  # 4 × ceil(9 / 4)
 TWO = ONE.model_copy(update={"processes": 2})  # and of the last pack of an epoch one of them has none
 STEPS = 12
