@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from deployed_things import clear_deployed
 from http_fake import QuietHandler, serving
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
@@ -25,7 +26,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.announcing import announce
 from flows.deploying.reconcile import reconcile
-from infra.deploy.catalogue import ASSISTANTS, MARK, NOTIFY, RUNS, WANTED
+from infra.deploy.catalogue import ASSISTANTS, NOTIFY, RUNS, WANTED
 
 pytestmark = [
     pytest.mark.long,
@@ -89,14 +90,7 @@ async def _forget() -> None:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     await CustomWebhookNotificationBlock.adelete(NOTIFY)
-    async with get_client() as client:
-        for one in await client.read_automations():
-            await client.delete_automation(one.id)
-        for deployment in await client.read_deployments():
-            if MARK in deployment.tags:
-                await client.delete_deployment(deployment.id)
-        for variable in await client.read_variables():
-            await client.delete_variable_by_name(variable.name)
+    await clear_deployed()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from deployed_things import clear_deployed
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, VariableUpdate, WorkPoolUpdate
@@ -12,7 +13,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from flows.deploying.reconcile import reconcile
-from infra.deploy.catalogue import MARK, NOTICES, NOTIFY
+from infra.deploy.catalogue import NOTICES, NOTIFY
 from infra.deploy.differences import rows
 from tasks.core.errors import BadSetting
 
@@ -27,23 +28,12 @@ def deployed(prefect_server: None) -> Iterator[None]:
     """A server in line with the file; afterwards none of it is left for the tests of others to meet."""
     asyncio.run(_deploy())
     yield
-    asyncio.run(_clear())
+    asyncio.run(clear_deployed())
 
 
 async def _deploy() -> None:
     async with get_client() as client:
         await reconcile(client, file=FILE)
-
-
-async def _clear() -> None:
-    async with get_client() as client:
-        for one in await client.read_automations():
-            await client.delete_automation(one.id)
-        for deployment in await client.read_deployments():
-            if MARK in deployment.tags:
-                await client.delete_deployment(deployment.id)
-        for variable in await client.read_variables():
-            await client.delete_variable_by_name(variable.name)
 
 
 @pytest.fixture

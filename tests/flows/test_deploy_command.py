@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from deployed_things import clear_deployed
 from http_fake import QuietHandler, serving
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
@@ -30,18 +31,7 @@ def deploy() -> Deploy:
 def cleared(prefect_server: None) -> Iterator[None]:
     """None of it is left for the tests of others to meet."""
     yield
-    asyncio.run(_clear())
-
-
-async def _clear() -> None:
-    async with get_client() as client:
-        for one in await client.read_automations():
-            await client.delete_automation(one.id)
-        for deployment in await client.read_deployments():
-            if MARK in deployment.tags:
-                await client.delete_deployment(deployment.id)
-        for variable in await client.read_variables():
-            await client.delete_variable_by_name(variable.name)
+    asyncio.run(clear_deployed())
 
 
 async def deployed() -> set[str]:

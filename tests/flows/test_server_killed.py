@@ -21,6 +21,8 @@ import yaml
 from flows.bringing_up import environment
 from infra.deploy.processes import Ports
 
+pytestmark = pytest.mark.long
+
 COMPOSE = Path(__file__).parents[2] / "infra" / "deploy" / "compose.yaml"
 PATIENCE_SECONDS = 120.0  # of a busy machine
 EVENTS = 10  # in each half
@@ -33,8 +35,6 @@ from uuid import UUID
 from prefect import flow, get_client
 from prefect.concurrency import _leases
 from prefect.flow_engine import run_flow_async
-
-pytestmark = pytest.mark.long
 
 _leases._RENEWAL_FRACTION = 1 / 300
 renew = _leases._renew_concurrency_lease_with_retries
