@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -112,6 +112,7 @@ async def test_a_killed_run_becomes_crashed_and_people_are_told_while_living_and
     await shorten(client)
     with waiting(RUNS) as dead, waiting(RUNS) as alive, waiting("theirs") as theirs:
         ids = [UUID(one.stdout.readline().strip()) for one in (dead, alive, theirs) if one.stdout]
+        await eventually(lambda: all_have_beaten(client, ids))  # what was never heard of cannot fall silent
         for one in (dead, theirs):
             one.kill()
             one.wait()
@@ -202,6 +203,16 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 async def heard(told: list[dict[str, str]], subject: str, body: str) -> bool:
     return any(one["subject"] == subject and body in one["body"] for one in told)
+
+
+async def all_have_beaten(client: PrefectClient, runs: Sequence[UUID]) -> bool:
+    """Whether the server knows a heartbeat of each run."""
+    resources = [f"prefect.flow-run.{run}" for run in runs]
+    beats = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": resources}}
+    answer = await client._client.post("/events/filter", json={"filter": beats})
+    return {one["resource"]["prefect.resource.id"] for one in answer.raise_for_status().json()["events"]} == {
+        *resources
+    }
 
 
 async def is_in(client: PrefectClient, run: UUID, wanted: StateType) -> bool:
