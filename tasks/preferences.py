@@ -12,11 +12,10 @@ from tasks.core.errors import NotEnoughLabels
 from tasks.core.labels import Split
 from tasks.core.opinions import Opinion, Preference, Rating, to_train_on
 from tasks.core.ports import Progress, TrainedModel
-from tasks.core.preference_rows import preference_rows
-from tasks.core.rating_rows import RatingRow, kinds, rating_rows
+from tasks.core.rating_rows import RatingRow, kinds
 from tasks.core.releases import PromptSpec, RetrievalSettings, SnapshotRef
 from tasks.core.retraining import RetrainDecision
-from tasks.core.taught_rows import OpinionMethod, TaughtRow, opinion_intent
+from tasks.core.taught_rows import OpinionMethod, TaughtRow, opinion_intent, taught_rows
 from tasks.datasets import keep_lines, opinion_lines
 from tasks.retrieval import retrieve, surroundings
 from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport, trained_once
@@ -158,12 +157,7 @@ def _rows(
     }
     chunks = (hit.chunk for near in hits.values() for hit in near)
     where = surroundings(bench.retrieval, snapshot, chunks, retrieval.neighbours)
-    preferences = [one for one in opinions if isinstance(one, Preference)]
-    ratings = [one for one in opinions if isinstance(one, Rating)]
-    return (
-        *preference_rows(preferences, hits, prompt, retrieval.k, where),
-        *rating_rows(ratings, hits, prompt, retrieval.k, where),
-    )
+    return taught_rows(opinions, hits, prompt, retrieval.k, where)
 
 
 def _lineage(bench: PreferenceBench, training: str, pairs: RenderedOpinions, trained: TrainedModel) -> Lineage:

@@ -22,7 +22,7 @@ from infra.adapters.lora_packing import Pack, RowEncoder, pack
 from infra.adapters.lora_settings import LoraSettings
 from infra.adapters.lora_trainer import CURVES, TrainingJob
 from infra.adapters.training_ranks import ALONE, Ranks, require_ranks
-from tasks.core.errors import BadSetting, TrainingInterrupted
+from tasks.core.errors import BadSetting
 from tasks.core.ports import Progress
 from tasks.documents import stopping
 
@@ -145,12 +145,7 @@ def _fit(
     newest = newest_checkpoint(job.workdir)
     with _torch_threads(max(1, cores // lanes)):
         result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    if ending.ended:
-        raise TrainingInterrupted(
-            f"Training was ended at step {result.global_step} of {trainer.state.max_steps}, with a checkpoint. "
-            "Run it again: it goes on from there.",
-            step=result.global_step,
-        )
+    ending.require_whole(trainer.state)
     metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
     if not ranks.first:
         return model, metrics

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from infra.adapters.lora_loop import mean_loss
 from infra.adapters.lora_packing import Pack
 from infra.adapters.training_ranks import ALONE, Ranks
-from tasks.core.errors import LossDiverged
+from tasks.core.errors import LossDiverged, TrainingInterrupted
 from tasks.core.loss_watch import diverged
 
 BEST = "best.safetensors"
@@ -39,6 +39,15 @@ class EndWhenAsked(TrainerCallback):  # type: ignore[misc]
         asked = self._ranks.any(self._stop.is_set())  # by all after the same step, whichever of them was asked
         if asked and state.global_step < state.max_steps:
             self.ended = control.should_save = control.should_training_stop = True
+
+    def require_whole(self, state: Any) -> None:
+        """Raises TrainingInterrupted when the training was ended, which its checkpoint outlives."""
+        if self.ended:
+            raise TrainingInterrupted(
+                f"Training was ended at step {state.global_step} of {state.max_steps}, with a checkpoint. "
+                "Run it again: it goes on from there.",
+                step=state.global_step,
+            )
 
 
 class LossWatch(TrainerCallback):  # type: ignore[misc]

@@ -28,7 +28,6 @@ from infra.adapters.lora_watching import EndWhenAsked, LossWatch, training_curve
 from infra.adapters.preference_examples import encoded, trainer_of
 from infra.adapters.preference_trainer import PreferenceJob
 from infra.adapters.training_ranks import ALONE, require_ranks
-from tasks.core.errors import TrainingInterrupted
 from tasks.core.ports import Progress
 from tasks.documents import stopping
 
@@ -106,12 +105,7 @@ def _fit(
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's --json
     newest = newest_checkpoint(job.workdir)
     result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    if ending.ended:
-        raise TrainingInterrupted(
-            f"Training was ended at step {result.global_step} of {trainer.state.max_steps}, with a checkpoint. "
-            "Run it again: it goes on from there.",
-            step=result.global_step,
-        )
+    ending.require_whole(trainer.state)
     metrics = {"loss": float(result.training_loss), "steps": float(result.global_step), "tokens": float(tokens)}
     steps = [one for one in trainer.state.log_history if "loss" in one]
     # A step of ratings may hold one kind only, and no margin then.

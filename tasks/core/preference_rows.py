@@ -9,13 +9,13 @@ row either: TRL reads prompt and answer as one, and the adapter would sleep unti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.core.documents import Chunk, Hit
 from tasks.core.labels import squeezed
 from tasks.core.opinions import Opinion, Preference, as_label
-from tasks.core.passages import Surroundings, as_passage, joined, text_of
+from tasks.core.passages import as_passage, text_of
 from tasks.core.ports import Message
 from tasks.core.prompts import INVOCATION, render
 from tasks.core.releases import PromptSpec
@@ -37,28 +37,14 @@ class PreferenceRow:
         return {"chosen": self.chosen, "rejected": self.rejected}
 
 
-def preference_rows(
-    preferences: Iterable[Preference],
-    hits: Mapping[str, Sequence[Hit]],
-    prompt: PromptSpec,
-    passages: int,
-    where: Surroundings | None = None,
-) -> tuple[PreferenceRow, ...]:
-    """A row of every preference that can be taught on these passages, in the order of the preferences.
-
-    hits: by the preference's id, best first. passages: how many are shown.
-    """
-    shown = ((one, joined(hits[one.id][:passages], where or Surroundings())) for one in preferences)
-    return tuple(row for one, found in shown for row in _rows(one, found, prompt))
-
-
-def _rows(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> Iterator[PreferenceRow]:
+def preference_row(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> PreferenceRow | None:
+    """The row of a preference on the passages shown; None where it cannot be taught on them."""
     chosen, rejected = (held_by(preference, answer, hits) for answer in (preference.chosen, preference.rejected))
     silent = abstains(preference.chosen, prompt)
     if not hits or (chosen is None and not silent):
-        return
+        return None
     if any(INVOCATION in answer for answer in (preference.chosen, preference.rejected)):
-        return
+        return None
     place = {hit.chunk.id: marker for marker, hit in enumerate(hits, start=1)}
     first = place[chosen.id] if chosen else 1
     texts = (
@@ -68,8 +54,9 @@ def _rows(preference: Preference, hits: Sequence[Hit], prompt: PromptSpec) -> It
         else f"{preference.rejected} [{place[rejected.id] if rejected else first}]",
     )
     passages = [as_passage(marker, hit, text_of(hit)) for marker, hit in enumerate(hits, start=1)]
-    if texts[0] != texts[1]:  # two spellings of the abstention
-        yield PreferenceRow(preference.id, render(prompt, passages, preference.question), *texts)
+    if texts[0] == texts[1]:  # two spellings of the abstention
+        return None
+    return PreferenceRow(preference.id, render(prompt, passages, preference.question), *texts)
 
 
 def abstains(answer: str, prompt: PromptSpec) -> bool:

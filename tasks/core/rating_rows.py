@@ -8,12 +8,12 @@ marker is not what is learned. A rating in the middle says neither.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.core.documents import Hit
 from tasks.core.opinions import Rating
-from tasks.core.passages import Surroundings, as_passage, joined, text_of
+from tasks.core.passages import as_passage, text_of
 from tasks.core.ports import Message
 from tasks.core.preference_rows import abstains, held_by
 from tasks.core.prompts import INVOCATION, render
@@ -37,19 +37,18 @@ class RatingRow:
         return {"completion": self.completion, "good": self.good}
 
 
-def rating_rows(
-    ratings: Iterable[Rating],
-    hits: Mapping[str, Sequence[Hit]],
-    prompt: PromptSpec,
-    passages: int,
-    where: Surroundings | None = None,
-) -> tuple[RatingRow, ...]:
-    """A row of every rating that can be taught on these passages, in the order of the ratings.
-
-    hits: by the rating's id, best first. passages: how many are shown.
-    """
-    shown = ((one, joined(hits[one.id][:passages], where or Surroundings())) for one in ratings)
-    return tuple(row for one, found in shown for row in _rows(one, found, prompt))
+def rating_row(rating: Rating, hits: Sequence[Hit], prompt: PromptSpec) -> RatingRow | None:
+    """The row of a rating on the passages shown; None where it cannot be taught on them."""
+    if not hits or rating.value == MIDDLE or INVOCATION in rating.answer:
+        return None
+    good, silent = rating.value > MIDDLE, abstains(rating.answer, prompt)
+    chunk = held_by(rating, rating.answer, hits)
+    if good and chunk is None and not silent:
+        return None
+    marker = 1 + [hit.chunk.id for hit in hits].index(chunk.id) if chunk else 1
+    passages = [as_passage(at, hit, text_of(hit)) for at, hit in enumerate(hits, start=1)]
+    said = prompt.abstention if silent else f"{rating.answer} [{marker}]"
+    return RatingRow(rating.id, render(prompt, passages, rating.question), said, good)
 
 
 def kinds(rows: Iterable[RatingRow]) -> tuple[int, int]:
@@ -65,16 +64,3 @@ def weights(good: int, bad: int) -> tuple[float, float]:
     (1.0, 3.0)
     """
     return max(1.0, bad / good), max(1.0, good / bad)
-
-
-def _rows(rating: Rating, hits: Sequence[Hit], prompt: PromptSpec) -> Iterator[RatingRow]:
-    if not hits or rating.value == MIDDLE or INVOCATION in rating.answer:
-        return
-    good, silent = rating.value > MIDDLE, abstains(rating.answer, prompt)
-    chunk = held_by(rating, rating.answer, hits)
-    if good and chunk is None and not silent:
-        return
-    marker = 1 + [hit.chunk.id for hit in hits].index(chunk.id) if chunk else 1
-    passages = [as_passage(at, hit, text_of(hit)) for at, hit in enumerate(hits, start=1)]
-    said = prompt.abstention if silent else f"{rating.answer} [{marker}]"
-    yield RatingRow(rating.id, render(prompt, passages, rating.question), said, good)

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from tasks.core.preference_rows import PreferenceRow
-from tasks.core.rating_rows import RatingRow
-from tasks.core.releases import canonical_json
+from tasks.core.documents import Hit
+from tasks.core.opinions import Opinion, Preference
+from tasks.core.passages import Surroundings, joined
+from tasks.core.preference_rows import PreferenceRow, preference_row
+from tasks.core.rating_rows import RatingRow, rating_row
+from tasks.core.releases import PromptSpec, canonical_json
 
 OpinionMethod = Literal["dpo", "kto"]
 TaughtRow = PreferenceRow | RatingRow
+
+
+def taught_rows(
+    opinions: Iterable[Opinion],
+    hits: Mapping[str, Sequence[Hit]],
+    prompt: PromptSpec,
+    passages: int,
+    where: Surroundings | None = None,
+) -> tuple[TaughtRow, ...]:
+    """A row of every opinion that can be taught on these passages, in their order.
+
+    hits: by the opinion's id, best first. passages: how many are shown. where: the neighbours to join.
+    """
+    shown = ((one, joined(hits[one.id][:passages], where or Surroundings())) for one in opinions)
+    rows = (
+        preference_row(one, found, prompt) if isinstance(one, Preference) else rating_row(one, found, prompt)
+        for one, found in shown
+    )
+    return tuple(row for row in rows if row is not None)
 
 
 def opinion_intent(rows: Sequence[TaughtRow], validation: Sequence[TaughtRow], trainer: str) -> str:

@@ -168,6 +168,7 @@ async def test_people_are_told_of_an_automation_whose_action_failed(
     await client.delete_deployment(gone.id)
     emit_event("ratchet.docs.changed", resource={"prefect.resource.id": f"{ASSISTANTS}handbook", WANTED: "wanted"})
     await eventually(lambda: heard(told, "An automation's action failed", "Ratchet: documents changed: "))
+    assert [one["subject"] for one in told] == ["An automation's action failed"]
 
 
 async def shorten(client: PrefectClient) -> None:

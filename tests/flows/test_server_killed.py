@@ -26,6 +26,7 @@ pytestmark = pytest.mark.long
 COMPOSE = Path(__file__).parents[2] / "infra" / "deploy" / "compose.yaml"
 PATIENCE_SECONDS = 120.0  # of a busy machine
 EVENTS = 10  # in each half
+AS_IT_SHOULD = ("RUNNING", "REJECT", "COMPLETED", "ACCEPT")  # of `goes_on`
 
 # Goes on until it is told a line. Prefect renews a run's concurrency slot every 225 s and ends a run whose slot is not
 # known any more; here it is every second, and it is said when it was.
@@ -64,7 +65,7 @@ asyncio.run(main())
 def test_a_run_goes_on_though_the_server_of_ratchet_up_was_killed(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     with Server(tmp_path, environment(tmp_path / "home", "", Ports())) as server:
-        goes_on(server)
+        assert goes_on(server) == AS_IT_SHOULD
 
 
 def test_in_production_a_run_goes_on_and_no_event_is_lost_though_the_server_was_killed(
@@ -82,17 +83,21 @@ def test_in_production_a_run_goes_on_and_no_event_is_lost_though_the_server_was_
     with Server(tmp_path, os.environ | given | here) as server:
         counts = one_run_per_event(server)
         post_events(server, range(EVENTS))
-        goes_on(server, afterwards=lambda: post_events(server, range(EVENTS, 2 * EVENTS)))
+        assert goes_on(server, lambda: post_events(server, range(EVENTS, 2 * EVENTS))) == AS_IT_SHOULD
         of_counts = {"flow_runs": {"deployment_id": {"any_": [counts]}}, "limit": 200}
 
         def told() -> set[int]:  # a kill between a run and the note of it makes a second run: at least once
             return {int(run["parameters"]["n"]) for run in server.asked("/flow_runs/filter", of_counts)}
 
         eventually(lambda: told() == set(range(2 * EVENTS)))
+        assert told() == set(range(2 * EVENTS))
 
 
-def goes_on(server: Server, afterwards: Callable[[], None] = lambda: None) -> None:
-    """A run with a concurrency slot lives through the kill, completes, and gives its slot to the one that waits."""
+def goes_on(server: Server, afterwards: Callable[[], None] = lambda: None) -> tuple[str, str, str, str]:
+    """Of a run with a concurrency slot, through whose middle the server is killed, and of one that waits for the slot:
+
+    the first's state after the kill, whether the second may start then, the first's state at its end, and the second.
+    """
     deployment = server.deployment("waits", concurrency_limit=1)
     first, second = (server.asked(f"/deployments/{deployment}/create_flow_run", {})["id"] for _ in range(2))
     assert server.set_state(first, "PENDING") == "ACCEPT"
@@ -105,11 +110,10 @@ def goes_on(server: Server, afterwards: Callable[[], None] = lambda: None) -> No
         afterwards()
         while float(run.stdout.readline()) < up:  # a run that was ended says nothing
             pass
-        assert server.asked(f"/flow_runs/{first}")["state_type"] == "RUNNING"
-        assert server.set_state(second, "PENDING") == "REJECT"
+        lives, second_waits = server.asked(f"/flow_runs/{first}")["state_type"], server.set_state(second, "PENDING")
         run.communicate("end\n", timeout=PATIENCE_SECONDS)
-    assert server.asked(f"/flow_runs/{first}")["state_type"] == "COMPLETED"
-    assert server.set_state(second, "PENDING") == "ACCEPT"
+    ends = server.asked(f"/flow_runs/{first}")["state_type"]
+    return lives, second_waits, ends, server.set_state(second, "PENDING")
 
 
 def one_run_per_event(server: Server) -> str:

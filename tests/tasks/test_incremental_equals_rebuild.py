@@ -54,6 +54,8 @@ def built_by(bench: DocumentsBench, lease: Lease) -> Built:
 class Corpus(RuleBasedStateMachine):
     """People edit, the flow runs now and then, and the power fails."""
 
+    compared: ClassVar[int] = 0  # snapshots with one built from nothing
+
     def open_index(self, catalog: CatalogDocuments) -> VectorIndex:
         return EmbeddedIndex(Path(self.folder.name) / "index.sqlite")
 
@@ -116,6 +118,7 @@ class Corpus(RuleBasedStateMachine):
         assert (again.embeds, again.is_new) == (0, False)
         with tempfile.TemporaryDirectory() as folder:
             assert rebuilt(self.bench, Path(folder), self.source).manifest_hash == report.manifest_hash
+        type(self).compared += 1
         self.read_it()
 
     @precondition(lambda self: any(b"POISON" not in data for data in self.source.contents.values()))
@@ -193,6 +196,7 @@ def test_incremental_equals_rebuild_on_weaviate(weaviate_server: RunningServer) 
         CorpusOnWeaviate,
         settings=settings(TestIncrementalEqualsRebuild.settings, max_examples=4, stateful_step_count=10),
     )
+    assert CorpusOnWeaviate.compared > 0
 
 
 TestIncrementalEqualsRebuild = Corpus.TestCase

@@ -185,6 +185,9 @@ def test_artifacts_are_in_a_bucket_so_that_only_runs_share_a_folder() -> None:
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}")
 def test_manifests_keep_to_the_schema_of_kubernetes(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, "1.33", strict=True)
+    misspelt = manifest | {"metdata": manifest["metadata"]}
+    with pytest.raises(kubernetes_validate.ValidationError, match="metdata"):
+        kubernetes_validate.validate(misspelt, "1.33", strict=True)
 
 
 @pytest.mark.parametrize("file", sorted(DEPLOY.glob("compose*.yaml")), ids=lambda file: file.name)

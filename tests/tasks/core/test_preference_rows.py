@@ -6,9 +6,9 @@ import pytest
 
 from tasks.core.documents import Chunk, Hit
 from tasks.core.opinions import Preference
-from tasks.core.preference_rows import PreferenceRow, preference_rows
+from tasks.core.preference_rows import PreferenceRow
 from tasks.core.prompts import default_prompt, with_examples
-from tasks.core.taught_rows import opinion_intent
+from tasks.core.taught_rows import opinion_intent, taught_rows
 
 PROMPT = with_examples(default_prompt("The handbook does not say."), ())
 PREFERENCE = Preference(
@@ -30,7 +30,9 @@ HITS = [chunk(1, "oven.md", "The oven is cold."), chunk(2, "kiln.md", "Kiln 1 re
 
 
 def row(preference: Preference = PREFERENCE, hits: list[Hit] = HITS, shown: int = 2) -> PreferenceRow | None:
-    return next(iter(preference_rows([preference], {"p-1": hits}, PROMPT, shown)), None)
+    made = next(iter(taught_rows([preference], {"p-1": hits}, PROMPT, shown)), None)
+    assert made is None or isinstance(made, PreferenceRow)
+    return made
 
 
 def test_both_answers_carry_the_marker_of_the_passage_that_holds_the_preferred_one() -> None:

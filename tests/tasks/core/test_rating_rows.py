@@ -7,7 +7,8 @@ import pytest
 from tasks.core.documents import Chunk, Hit
 from tasks.core.opinions import Rating
 from tasks.core.prompts import default_prompt, with_examples
-from tasks.core.rating_rows import RatingRow, kinds, rating_rows, weights
+from tasks.core.rating_rows import RatingRow, kinds, weights
+from tasks.core.taught_rows import taught_rows
 
 PROMPT = with_examples(default_prompt("The handbook does not say."), ())
 GOOD = Rating("v-1", "How hot is kiln 1?", "Kiln 1 reaches 900 degrees.", 1.0, ("kiln.md",), "train", "accepted")
@@ -22,7 +23,9 @@ HITS = [chunk(1, "oven.md", "The oven is cold."), chunk(2, "kiln.md", "Kiln 1 re
 
 
 def row(rating: Rating, hits: list[Hit] = HITS) -> RatingRow | None:
-    return next(iter(rating_rows([rating], {rating.id: hits}, PROMPT, 2)), None)
+    made = next(iter(taught_rows([rating], {rating.id: hits}, PROMPT, 2)), None)
+    assert made is None or isinstance(made, RatingRow)
+    return made
 
 
 def test_a_rated_answer_carries_the_marker_of_the_passage_that_holds_it_else_the_first() -> None:
@@ -56,5 +59,5 @@ def test_both_kinds_count_the_same_in_all(good: int, bad: int) -> None:
 
 
 def test_kinds_are_counted() -> None:
-    rows = rating_rows([GOOD, BAD, replace(BAD, id="v-3")], dict.fromkeys(("v-1", "v-2", "v-3"), HITS), PROMPT, 2)
-    assert kinds(rows) == (1, 2)
+    made = [row(one) for one in (GOOD, BAD, replace(BAD, id="v-3"))]
+    assert kinds(one for one in made if one) == (1, 2)

@@ -72,8 +72,9 @@ def test_the_same_release_against_the_same_on_the_same_questions_is_one_question
 
 
 def test_an_answer_holds_while_the_release_is_judged_to_the_same_end() -> None:
-    seen = Question("r-new", judgement("HOLD", "fresh", "pace"), "")
-    require_same_question(seen, replace(judgement("HOLD", "pace", "fresh"), id="sha256-2"))
+    seen, again = judgement("HOLD", "fresh", "pace"), replace(judgement("HOLD", "pace", "fresh"), id="sha256-2")
+    assert seen != again
+    require_same_question(Question("r-new", seen, ""), again)
 
 
 @pytest.mark.parametrize(
