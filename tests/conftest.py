@@ -1,4 +1,4 @@
-"""One real Weaviate, PostgreSQL and Redis server for the tests that need them, or the reason why there is none."""
+"""One real Weaviate, PostgreSQL, Redis and Prefect server for the tests that need one, or why there is none."""
 
 from __future__ import annotations
 
@@ -147,6 +147,36 @@ def catalog_engine(catalog_url: str) -> Iterator[Engine]:
     engine = engine_for(catalog_url)
     yield engine
     engine.dispose()
+
+
+PREFECT_RUNS = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A private Prefect server, which stays for the session."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        request.config.stash[PREFECT_RUNS] = True
+        yield
+        request.config.stash[PREFECT_RUNS] = False
+
+
+@pytest.fixture(autouse=True)
+def _prefect_for_those_who_ask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whoever does not ask for the Prefect server finds none, whichever tests ran before in this worker."""
+    if "prefect_server" in request.fixturenames or not request.config.stash.get(PREFECT_RUNS, False):
+        yield
+        return
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
-"""A private Prefect server for the flow tests, and an assistant whose base model is a tiny random llama."""
+"""An assistant whose base model is a tiny random llama, and nobody's real Prefect server."""
 
 import os
 
-os.environ["PREFECT_API_URL"] = ""  # never somebody's real server
+os.environ["PREFECT_API_URL"] = ""
 os.environ["DO_NOT_TRACK"] = "1"
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ PAGES = {
     "saw.md": "# Band saw\n\n## Blade\n\nThe blade of the band saw is 27 millimetres wide.\n",
     "mast.md": "# Light mast\n\n## Height\n\nThe light mast stands 9 metres tall.\n",
 }
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with (
-        prefect_test_harness(server_startup_timeout=120),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield
 
 
 @pytest.fixture(scope="session")
