@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tasks.anchors import AnchorBench
     from tasks.answering import AnsweringBench
     from tasks.candidates import CandidateBench
+    from tasks.comments import CommentBench
     from tasks.core.answers import Answer
     from tasks.core.document_catalog import RegisteredSource
     from tasks.core.labels import Label
@@ -363,6 +364,14 @@ class Workbench:
             max_share_per_contributor=self.settings.max_share_per_contributor,
         )
         return LabelBench(self.assistant, self.label_catalog, policy, self.settings.retrain_threshold)
+
+    @cached_property
+    def comments(self) -> CommentBench:
+        """For tasks.comments."""
+        from infra.adapters.catalog.comments import CatalogComments
+        from tasks.comments import CommentBench
+
+        return CommentBench(self.assistant, CatalogComments(self.engine))
 
     @cached_property
     def outbox(self) -> CatalogOutbox:
