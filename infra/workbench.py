@@ -264,6 +264,7 @@ class Workbench:
         """For tasks.training."""
         from infra.adapters.lora_trainer import LoraTrainer
         from infra.adapters.training_process import ChildFitting
+        from tasks.core.contributors import ShareLimit
         from tasks.core.retraining import RetrainTiming
         from tasks.core.training_rows import RowSettings
         from tasks.training import TrainingBench
@@ -290,6 +291,7 @@ class Workbench:
             rows=RowSettings(closed_book_fraction=self.settings.closed_book_fraction),
             replay_fraction=self.settings.replay_fraction,
             artifacts=self.artifacts,
+            share=ShareLimit(self.settings.max_share_per_contributor),
         )
 
     @cached_property
