@@ -9,11 +9,16 @@ from flows.nudging import nudge_now
 from flows.terminal import FAILED, Shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.workbench import Workbench
+    from tasks.core.comments import Comment
+    from tasks.core.labels import Label
     from tasks.core.opinions import Opinion
     from tasks.labels import ImportReport
 
 REMOTE = "s3://"
+COMMENT = "f-"  # what comments are called
 
 
 def show_label_import(bench: Workbench, place: str) -> Shown:
@@ -81,24 +86,78 @@ def show_label_status(bench: Workbench) -> Shown:
 
 
 def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
-    """Decides on some, then lists what is still pending."""
-    from tasks.labels import accept_label, labels_to_review, opinions_to_review, reject_label
+    """Decides on some, then lists what is still pending, each with the comments on its answer."""
+    from tasks.comments import all_comments
+    from tasks.core.comments import beside, on_their_own
+    from tasks.labels import labels_to_review, opinions_to_review
 
-    for one in accept:
-        accept_label(bench.labels, one)
-    for one in reject:
-        reject_label(bench.labels, one, "rejected in review")
+    read = _decide(bench, accept, reject)
     if accept:
         nudge_now(bench)
     labels, opinions = labels_to_review(bench.labels), opinions_to_review(bench.labels)
-    data = [
-        {"id": x.id, "question": x.question, "answer": x.answer, "documents": list(x.documents), "reason": x.reason}
-        for x in labels
+    comments = all_comments(bench.comments)
+    alone = on_their_own(comments, [x.id for x in (*labels, *opinions)])
+    lines = [f"read with it: {x.id}  {x.sentence}" for x in read]
+    lines += [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" + _noted(beside(comments, x.id)) for x in labels]
+    lines += [
+        f"{x.id}  {x.question}\n    {_said(x)}\n    {x.reason}" + _notes(x, beside(comments, x.id)) for x in opinions
     ]
-    lines = [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" for x in labels]
-    lines += [f"{x.id}  {x.question}\n    {_said(x)}\n    {x.reason}" for x in opinions]
-    listed = {"pending": data, "opinions": [_opinion(x) for x in opinions]}
+    lines += [_alone(x) for x in alone]
+    listed = {
+        "pending": [_label(x) | {"comments": [c.as_json() for c in beside(comments, x.id)]} for x in labels],
+        "opinions": [_opinion(x) | {"comments": [c.as_json() for c in beside(comments, x.id)]} for x in opinions],
+        "comments": [x.as_json() | {"question": x.question, "answer": x.answer, "release": x.release} for x in alone],
+        "read": [x.as_json() for x in read],
+    }
     return Shown(listed, "\n".join(lines) or "Nothing is waiting for review.")
+
+
+def _decide(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> list[Comment]:
+    """The comments that were read with what was decided. A comment itself is only put away."""
+    from tasks.comments import put_away, put_away_beside
+    from tasks.core.errors import UsageError
+    from tasks.labels import accept_label, reject_label
+
+    if comments := [one for one in accept if one.startswith(COMMENT)]:
+        raise UsageError(
+            f"{comments[0]} is a comment, and nothing is trained on comments. Put it away: --reject {comments[0]}. To "
+            "teach what it says, import a label."
+        )
+    read: list[Comment] = []
+    for one in accept:
+        accept_label(bench.labels, one)
+        read += put_away_beside(bench.comments, one)
+    for one in reject:
+        if one.startswith(COMMENT):
+            put_away(bench.comments, one)
+        else:
+            reject_label(bench.labels, one, "rejected in review")
+            read += put_away_beside(bench.comments, one)
+    return read
+
+
+def _noted(comments: Sequence[Comment]) -> str:
+    return "".join(f"\n    comment by {x.sentence}" for x in comments)
+
+
+def _alone(comment: Comment) -> str:
+    asked = comment.question or "(the answer is not remembered any more)"
+    given = f"\n    {comment.answer}" if comment.answer else ""
+    away = f"--reject {comment.id} puts it away"
+    return (
+        f"{comment.id}  {asked}{given}\n    comment by {comment.sentence}\n    "
+        f"on the answer of release {comment.release}; {away}"
+    )
+
+
+def _label(label: Label) -> dict[str, object]:
+    return {
+        "id": label.id,
+        "question": label.question,
+        "answer": label.answer,
+        "documents": list(label.documents),
+        "reason": label.reason,
+    }
 
 
 def _said(opinion: Opinion) -> str:
@@ -106,8 +165,17 @@ def _said(opinion: Opinion) -> str:
 
     if isinstance(opinion, Preference):
         return f"rather: {opinion.chosen}\n    than:   {opinion.rejected}"
-    comment = f" ({opinion.comment})" if opinion.comment else ""
-    return f"{opinion.value:g} of 1{comment}: {opinion.answer}"
+    return f"{opinion.value:g} of 1: {opinion.answer}"
+
+
+def _notes(opinion: Opinion, comments: Sequence[Comment]) -> str:
+    """The comments on its answer, and the one it was imported with."""
+    from tasks.core.opinions import Rating
+
+    own = opinion.comment if isinstance(opinion, Rating) else None
+    if own is None or own in (x.text for x in comments):
+        return _noted(comments)
+    return f"\n    comment by {opinion.contributor or 'somebody'}: {own}" + _noted(comments)
 
 
 def _opinion(opinion: Opinion) -> dict[str, object]:

@@ -213,7 +213,10 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Train no sooner than this after a training that succeeded"
     )
     max_share_per_contributor: float = Field(
-        default=1, gt=0, le=1, description="Most of the accepted labels that one contributor may give; the rest waits"
+        default=1,
+        gt=0,
+        le=1,
+        description="Most that one contributor may give of accepted labels, and of what DPO and KTO learn",
     )
     label_sources: tuple[str, ...] = Field(
         default=(), description="Label files, folders of them, s3://bucket/key or prefix/, that collect-labels imports"

@@ -10,6 +10,7 @@ from infra.adapters import open_hosted
 from infra.adapters.lora_trainer import LoraTrainer
 from infra.adapters.preference_trainer import PreferenceTrainer
 from infra.adapters.training_process import ChildFitting, ChildPreferenceFitting
+from tasks.core.contributors import ShareLimit
 from tasks.core.errors import BadSetting
 from tasks.core.pace import Blessing
 from tasks.core.releases import ModelRef
@@ -52,6 +53,7 @@ def training_bench(bench: Workbench) -> TrainingBench:
         rows=RowSettings(closed_book_fraction=settings.closed_book_fraction),
         replay_fraction=settings.replay_fraction,
         artifacts=bench.artifacts,
+        share=ShareLimit(settings.max_share_per_contributor),
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tasks.anchors import AnchorBench
     from tasks.answering import AnsweringBench
     from tasks.candidates import CandidateBench
+    from tasks.comments import CommentBench
     from tasks.core.releases import ModelRef
     from tasks.core.taught_rows import OpinionMethod
     from tasks.documents import DocumentsBench
@@ -85,6 +86,14 @@ class Workbench(Toolbox):
             max_share_per_contributor=self.settings.max_share_per_contributor,
         )
         return LabelBench(self.assistant, self.label_catalog, policy, self.settings.retrain_threshold)
+
+    @cached_property
+    def comments(self) -> CommentBench:
+        """For tasks.comments."""
+        from infra.adapters.catalog.comments import CatalogComments
+        from tasks.comments import CommentBench
+
+        return CommentBench(self.assistant, CatalogComments(self.engine))
 
     def golden_set_id(self) -> str | None:
         """Today's golden set; None while there is none."""

@@ -119,7 +119,7 @@ def save_golden_answers(
     artifacts: ArtifactStore,
     folder: Path,
 ) -> str:
-    """Digest of the artifact with what the release answers to the golden questions, noted at the model's job.
+    """Digest of the artifact with what the release answers to the golden questions, noted, and at the model's job too.
 
     labels: the golden ones. ask: answers as the release. folder: written anew, to copy from. Raises UsageError without
     golden labels, and what asking raises.
@@ -139,6 +139,7 @@ def save_golden_answers(
     head = {"kind": KIND, "release": manifest.id, "manifest": manifest.model_dump(mode="json"), "golden_set": golden.id}
     (folder / "manifest.json").write_text(canonical_json(head) + "\n", encoding="utf-8")
     digest = artifacts.put(folder)
+    jobs.note_answers(manifest.assistant, manifest.id, digest)
     for job in jobs.jobs(manifest.assistant):
         if job.model == manifest.model.base:
             change_row(jobs, job.assistant, job.intent, lambda row: replace(row, golden_answers=digest))

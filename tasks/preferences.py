@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tasks.core.contributors import Shared, within_share
 from tasks.core.documents import Hit
 from tasks.core.errors import NotEnoughLabels
 from tasks.core.labels import Split
@@ -56,18 +57,21 @@ class RenderedOpinions:
 
     train: tuple[TaughtRow, ...]
     validation: tuple[TaughtRow, ...]
-    opinion_ids: tuple[str, ...]
+    opinion_ids: tuple[str, ...]  # within their contributors' share, taught or not
     snapshot: SnapshotRef
     method: OpinionMethod
+    left_out: int = 0  # rows beyond their contributors' share
+    why_left_out: str = ""  # of opinions, and of the rows that the others became
 
     @property
     def sentence(self) -> str:
         """How many opinions became rows."""
         asked = {"dpo": "the preferred answer", "kto": "the answer, if it is a good one"}[self.method]
         told = (
-            f"{len(self.train)} of {len(self.opinion_ids)} accepted {NAMES[self.method]} can be taught: retrieval "
-            f"shows a passage that holds {asked}, or it is to abstain."
+            f"{len(self.train) + self.left_out} of {len(self.opinion_ids)} accepted {NAMES[self.method]} can be "
+            f"taught: retrieval shows a passage that holds {asked}, or it is to abstain."
         )
+        told = _joined(told, self.why_left_out)
         if self.method == "dpo":
             return told
         good, bad = kinds(row for row in self.train if isinstance(row, RatingRow))
@@ -82,19 +86,27 @@ class RenderedOpinions:
 
 
 def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, force: bool = False) -> RetrainDecision:
-    """Whether enough new preferences or ratings have been accepted. Raises GoldenLeak."""
-    accepted = {one.id for one in _opinions(bench, method, "train")}
+    """Whether enough new preferences or ratings have been accepted, within their contributors' share.
+
+    Raises GoldenLeak.
+    """
+    shared = _within_share(bench, _opinions(bench, method, "train"))
+    accepted = {one.id for one in shared.kept}
     new = len(accepted - bench.labels.consumed(bench.assistant))
     counted = f"{new} new {NAMES[method]} of {len(accepted)} accepted ones"
+
+    def decided(train: bool, reason: str) -> RetrainDecision:
+        return RetrainDecision(train, _joined(f"{counted}{reason}", shared.sentence), new, least)
+
     if new >= least:
-        return RetrainDecision(True, f"{counted}; {least} are asked for.", new, least)
+        return decided(True, f"; {least} are asked for.")
     if force:
-        return RetrainDecision(True, f"{counted}; {least} are asked for, and training was forced.", new, least)
-    missing = (
-        f"{counted}, and {least} are asked for: {least - new} are missing. Import more (`ratchet labels import`), "
-        "lower RATCHET_PREFERENCES__LEAST, or train regardless: --force."
+        return decided(True, f"; {least} are asked for, and training was forced.")
+    return decided(
+        False,
+        f", and {least} are asked for: {least - new} are missing. Import more (`ratchet labels import`), "
+        "lower RATCHET_PREFERENCES__LEAST, or train regardless: --force.",
     )
-    return RetrainDecision(False, missing, new, least)
 
 
 def render_opinions(
@@ -103,14 +115,25 @@ def render_opinions(
     """Rows on the passages that a release on this snapshot with this prompt and retrieval would show.
 
     Neighbours are joined as a release joins them, but not left out where they would pass its limit on context tokens.
-    Raises GoldenLeak.
+    Shares are kept twice: of the opinions, which is what counts as new, and of the rows that these become, which is
+    what is trained on. Raises GoldenLeak.
     """
-    study = _opinions(bench.training, bench.method, "train")
-    train, validation = (
+    study = _within_share(bench.training, _opinions(bench.training, bench.method, "train"))
+    taught, validation = (
         _rows(bench.training, part, snapshot, prompt, retrieval)
-        for part in (study, _opinions(bench.training, bench.method, "validation"))
+        for part in (study.kept, _opinions(bench.training, bench.method, "validation"))
     )
-    return RenderedOpinions(train, validation, tuple(one.id for one in study), snapshot, bench.method)
+    whose = {one.id: one.contributor for one in study.kept}
+    train = within_share(taught, lambda row: whose[row.label_id], bench.training.share)
+    return RenderedOpinions(
+        train.kept,
+        validation,
+        tuple(one.id for one in study.kept),
+        snapshot,
+        bench.method,
+        len(taught) - len(train.kept),
+        _joined(study.sentence, train.sentence),
+    )
 
 
 def learn_and_register(
@@ -142,6 +165,14 @@ def learn_and_register(
         return bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
 
     return trained_once(bench.training, lineage, lines, made)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _within_share(bench: TrainingBench, opinions: Sequence[Opinion]) -> Shared[Opinion]:
+    return within_share(opinions, lambda one: one.contributor, bench.share)
 
 
 def _opinions(bench: TrainingBench, method: OpinionMethod, split: Split) -> list[Opinion]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tasks.core.contributors import ShareLimit
 from tasks.core.documents import Hit
 from tasks.core.labels import Label
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, Trainer, TrainingRow
@@ -97,6 +98,7 @@ class TrainingBench:
     timing: RetrainTiming = field(default_factory=RetrainTiming)
     replay_fraction: float | None = None  # of older labels beside new ones; None: every label is trained on
     artifacts: ArtifactStore | None = None  # keeps the rows that a model was trained on
+    share: ShareLimit = field(default_factory=ShareLimit)  # of preferences and ratings; of labels, import keeps it
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 

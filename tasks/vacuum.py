@@ -72,7 +72,10 @@ class RetentionCatalog(Protocol):
         """Deletes vectors that no chunk refers to. Raises AssistantBusy while another assistant ingests."""
 
     def named_artifacts(self) -> frozenset[str]:
-        """Digests that a release, a model or an evaluation of any assistant names."""
+        """Digests that a release, a model, an evaluation or saved answers of any assistant name.
+
+        A model names its adapter, its rows, its curves, and the adapter that it began with.
+        """
 
     def finished_trainings(self) -> frozenset[str]:
         """Ids of trainings that succeeded, and that no assistant has to do again."""

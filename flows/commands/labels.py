@@ -38,9 +38,9 @@ def labels_status(assistant: str) -> Shown:
 
 @assistant_command("review", labels)
 @click.option("--accept", multiple=True, metavar="ID", help="Accept a pending label, preference or rating.")
-@click.option("--reject", multiple=True, metavar="ID", help="Reject one.")
+@click.option("--reject", multiple=True, metavar="ID", help="Reject one, or put a comment away.")
 def labels_review(assistant: str, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
-    """List what is pending with the reason each waits, or decide on some."""
+    """List what is pending with the reason each waits and the comments on it, or decide on some."""
     from flows.label_commands import show_label_review
 
     return show_label_review(open_bench(assistant), accept, reject)

@@ -43,6 +43,7 @@ class MemoryHostedJobs:
 
     held: dict[tuple[str, str], HostedJob] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
+    saved: set[tuple[str, str, str]] = field(default_factory=set)
 
     def change(self, assistant: str, intent: str, decide: Decide) -> HostedJob:
         with self.lock:
@@ -62,6 +63,9 @@ class MemoryHostedJobs:
 
     def file(self, sha: str) -> str | None:
         return next((row.files[sha] for row in reversed(self.held.values()) if sha in row.files), None)
+
+    def note_answers(self, assistant: str, release: str, artifact: str) -> None:
+        self.saved.add((assistant, release, artifact))
 
 
 class Died(BaseException):

@@ -74,7 +74,7 @@ def test_preferences_and_ratings_are_counted_and_reviewed(run: Run, tmp_path: Pa
     assert (status["preferences"], status["ratings"], status["opinions_pending"]) == (1, 1, 1)
     [waiting] = read(run("labels", "review", "--json"))["opinions"]
     assert "rather: 70 °C." in run("labels", "review").stdout
-    assert read(run("labels", "review", "--accept", waiting["id"], "--json")) == {"pending": [], "opinions": []}
+    assert read(run("labels", "review", "--accept", waiting["id"], "--json"))["opinions"] == []
     assert read(run("labels", "status", "--json"))["preferences"] == 2
     assert run("labels", "review", "--reject", "p-none").exit_code == 2
 
@@ -92,6 +92,51 @@ def test_feedback_waits_for_review_with_who_said_it(run: Run) -> None:
     run("labels", "review", "--accept", label, "--accept", shown["opinions"][0]["id"])
     status = read(run("labels", "status", "--json"))
     assert (status["accepted"], status["ratings"], status["pending"]) == (1, 1, 0)
+
+
+def test_comments_are_seen_where_the_reviewer_decides_and_wait_until_they_were(run: Run) -> None:
+    desk = CatalogFeedback(open_workbench("default").engine, keep=2)
+    for name in ("rated", "alone"):
+        desk.remember(Response(f"chatcmpl-{name}", "default", "r-1", 1, "rag", f"How {name}?", "Very. [1]", ("a.md",)))
+    desk.take(Feedback("chatcmpl-rated", "comment", "The pump\nis wrong.", "ann"))
+    rating = desk.take(Feedback("chatcmpl-rated", "boolean", False, "ann")).became
+    label = desk.take(Feedback("chatcmpl-rated", "demonstration", "Not at all.", "bob")).became
+    alone = desk.take(Feedback("chatcmpl-alone", "comment", "Nobody asked.", "cyd")).id
+    for n in range(3):  # the answer with the unread comment is not forgotten
+        desk.remember(Response(f"chatcmpl-{n}", "default", "r-1", 1, "rag", "Q?", "A.", ()))
+
+    seen = run("labels", "review").stdout
+    assert seen.count("comment by ann: The pump is wrong.") == 2  # beside her thumb, and beside bob's answer
+    assert f"{alone}  How alone?" in seen
+    assert "comment by cyd: Nobody asked." in seen
+    shown = read(run("labels", "review", "--json"))
+    [said] = shown["opinions"][0]["comments"]
+    assert (said["contributor"], said["text"], shown["pending"][0]["comments"]) == (
+        "ann",
+        "The pump\nis wrong.",
+        [said],
+    )
+    assert [(x["id"], x["question"], x["release"]) for x in shown["comments"]] == [(alone, "How alone?", "r-1")]
+
+    decided = read(run("labels", "review", "--reject", rating, "--json"))
+    assert (decided["read"], decided["pending"][0]["comments"]) == ([said], [said])  # bob's answer still waits
+    assert run("labels", "review", "--accept", alone).exit_code == 2
+    rest = read(run("labels", "review", "--accept", label, "--reject", alone, "--json"))
+    assert rest == {"pending": [], "opinions": [], "comments": [], "read": []}
+    late = desk.take(Feedback("chatcmpl-alone", "comment", "And another.", "cyd")).id
+    assert [x["id"] for x in read(run("labels", "review", "--json"))["comments"]] == [late]
+    assert run("labels", "review", "--reject", "f-none").exit_code == 2
+
+
+def test_what_came_with_an_imported_rating_is_shown_in_its_review(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ratings.jsonl"
+    rated = {"prompt": "How hot?", "completion": "60 °C.", "label": False, "comment": "Far off.", "contributor": "ann"}
+    file.write_text(lines(MAST | {"documents": ["a.md"], "contributor": "ann"}, rated))
+    run("labels", "import", file)
+    desk = CatalogFeedback(open_workbench("default").engine)
+    desk.remember(Response("chatcmpl-1", "default", "r-1", 1, "rag", "How hot?", "60 °C.", ()))
+    desk.take(Feedback("chatcmpl-1", "boolean", True, "ann"))  # anew: reviewed again
+    assert "comment by ann: Far off." in run("labels", "review").stdout
 
 
 def test_what_is_set_is_collected(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

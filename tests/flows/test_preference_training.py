@@ -1,8 +1,9 @@
-"""`ratchet train --method dpo` on an assistant whose base model is a tiny random llama, as far as the verdict."""
+"""Trainings by DPO and KTO on an assistant whose base model is a tiny random llama, as far as the verdict."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from click.testing import CliRunner
 
 from flows.cli import ratchet
 from flows.retrain_model import waiting_model
+from infra.adapters.catalog.feedback import CatalogFeedback
 from infra.workbench import open_workbench
+from tasks.core.feedback import Feedback, Response
 
 pytestmark = pytest.mark.long
 
@@ -66,3 +69,51 @@ def test_preferences_train_a_candidate_that_the_gates_judge(home: Path, docs: Pa
     assert not waiting_model(bench, "dpo")
     again = told("train", "--method", "dpo")
     assert (again["trained"], "0 new preferences of 2" in again["reason"]) == (False, True)
+
+
+def test_ratings_and_accepted_feedback_train_a_candidate_that_the_gates_judge(
+    home: Path, docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told("ingest", docs)
+    rated = [
+        {"question": q, "answer": answer, "documents": [d], "label": good, "contributor": "ann"}
+        for q, a, d in PAIRS
+        for answer, good in ((a, True), *((f"Plenty, mate {n}!", False) for n in range(6)))
+    ]
+    golden = {"question": "How wide is the saw's blade?", "answer": "It is 27 millimetres wide."}
+    file = tmp_path / "ratings.jsonl"
+    file.write_text("\n".join(map(json.dumps, [*rated, golden | {"documents": ["saw.md"], "split": "golden"}])))
+    told("labels", "import", file)
+    bench = open_workbench("default")
+    desk = CatalogFeedback(bench.engine)
+    desk.remember(Response("chatcmpl-1", "default", "r-1", 1, "rag", PAIRS[1][0], f"{PAIRS[1][1]} [1]", ("mast.md",)))
+    thumb = desk.take(Feedback("chatcmpl-1", "boolean", True, "bob")).became
+    desk.take(Feedback("chatcmpl-1", "boolean", False, "cyd"))  # never reviewed: nothing is trained on it
+
+    told("labels", "review", "--accept", thumb)
+    monkeypatch.setenv("RATCHET_MAX_SHARE_PER_CONTRIBUTOR", "0.5")
+    made = told("train", "--method", "kto", "--force")
+    assert (made["method"], made["trained"], made["examples"]) == ("kto", True, 11), made
+    assert "Left out: 4 of ann" in made["reason"]  # ten may anybody give
+    assert re.search(
+        r"beginning with the base\. 11 of 11 accepted ratings .* are good and \d+ bad", made["method_reason"]
+    )
+    assert (waiting_model(bench, "kto"), waiting_model(bench, "dpo"), waiting_model(bench)) == (True, False, False)
+
+    [lineage] = [one["lineage"] for one in told("models")["models"] if one["model"] == made["model"]]
+    assert (lineage["method"], lineage["started_from"], lineage["labels"]) == ("kto", None, 11)
+    assert lineage["trainer"].startswith("kto-")
+    exported = tmp_path / "rows.jsonl"
+    told("labels", "export", "--model", made["model"], exported)
+    rows = [json.loads(line) for line in exported.read_text().splitlines()]
+    assert {(row["completion"].startswith("Plenty"), row["good"]) for row in rows} == {(True, False), (False, True)}
+    assert thumb in {row["label"] for row in rows}
+
+    told("evaluate", made["release"], status=(3, 4))  # a random model knows nothing
+    judged = bench.evaluations.latest("default", made["release"])
+    assert judged is not None
+    gates = {gate.name: gate.outcome for gate in judged.gates}
+    assert (gates["intact"], gates["no-leak"]) == ("pass", "pass")
+    assert not waiting_model(bench, "kto")
+    again = told("train", "--method", "kto")
+    assert (again["trained"], "0 new ratings of 11" in again["reason"]) == (False, True)

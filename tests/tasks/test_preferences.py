@@ -15,6 +15,7 @@ from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.labels import CatalogLabels
 from infra.adapters.catalog.training import CatalogTrainings
 from infra.adapters.folder_artifacts import FolderArtifacts
+from tasks.core.contributors import ShareLimit
 from tasks.core.errors import GoldenLeak, LossDiverged, NotEnoughLabels
 from tasks.core.fingerprints import collection_name
 from tasks.core.label_import import LabelChanges
@@ -173,6 +174,35 @@ def test_ratings_become_a_model_of_their_own_and_leave_preferences_alone(bench: 
     assert (lineage.method, lineage.rows, lineage.label_ids) == ("kto", 4, tuple(one.id for one in rated))
     assert enough_opinions(bench.training, "kto", 1).new == 0
     assert enough_opinions(bench.training, "dpo", 1).new == PUMPS - 2
+
+
+def test_one_contributor_gives_only_their_share_of_what_is_trained_on_and_the_run_says_so(
+    bench: PreferenceBench,
+) -> None:
+    def by(who: str | None, name: str, n: int, value: float) -> Rating:
+        return replace(rating(n, value), id=f"v-{name}", contributor=who)
+
+    anns = [by("ann", f"{n}{value:.0f}", n, value) for n in (2, 3, 4, 5) for value in (0.0, 1.0)]
+    bobs = [by("bob", "b0", 2, 0.0), by("bob", "b1", 3, 1.0)]
+    untaught = replace(by("cyd", "c", 4, 1.0), answer="Nothing says that.")
+    given = tuple(reversed([*anns, *bobs, untaught]))
+    bench.training.labels.change("default", lambda _: LabelChanges(opinions_added=given))
+    limited = replace(bench.training, share=ShareLimit(0.5, minimum=1))
+    ratings = replace(bench, training=limited, method="kto")
+
+    decision = enough_opinions(limited, "kto", 7)  # 3 of bob and cyd allow 3 of ann
+    assert (decision.train, decision.new) == (False, 6)
+    assert "Left out: 5 of ann; of the 6 that stay nobody may have given more than 3" in decision.reason
+    rows = rendered(ratings)
+    assert [row.label_id for row in rows.train] == ["v-20", "v-21", "v-b0", "v-b1"]  # cyd's made no row: 2 of 4
+    assert "5 of 6 accepted ratings can be taught" in rows.sentence
+    assert "Left out: 1 of ann; of the 4 that stay" in rows.sentence
+    assert rendered(ratings) == rows
+
+    made = learn_and_register(ratings, rows)
+    assert (made.examples, made.model.lineage.rows) == (4, 4)
+    assert enough_opinions(limited, "kto", 1).new == 0  # or what is left out would ask for a training for ever
+    assert enough_opinions(bench.training, "kto", 1).new == 5
 
 
 def test_ratings_of_one_kind_are_no_training(bench: PreferenceBench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Exists, delete, exists, func, insert, select
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import now
@@ -28,7 +28,10 @@ class CatalogFeedback:
         self._keep = keep
 
     def remember(self, response: Response) -> None:
-        """Keeps an answer, and forgets those beyond the limit. Remembering one again changes nothing."""
+        """Keeps an answer, and forgets those beyond the limit. Remembering one again changes nothing.
+
+        An answer with a comment that nobody has read stays: without it the comment could not be understood.
+        """
         row = t.responses.c
         values = {
             "id": response.id,
@@ -44,7 +47,7 @@ class CatalogFeedback:
             if self._keep and connection.scalar(select(row.seq).where(row.id == response.id)) is None:
                 connection.execute(insert(t.responses).values(**values, created_at=now()))
             newest = connection.scalar(select(func.max(row.seq))) or 0
-            connection.execute(delete(t.responses).where(row.seq <= newest - self._keep))
+            connection.execute(delete(t.responses).where(row.seq <= newest - self._keep, ~_unread_comment()))
 
     def take(self, feedback: Feedback) -> Taken:
         """In one transaction: notes what was said, and makes what it becomes. The same again changes nothing.
@@ -63,6 +66,11 @@ class CatalogFeedback:
             became = _become(connection, response, feedback)
             connection.execute(insert(t.feedback).values(**_values(response, feedback), became=became))
             return Taken(feedback.id, True, became, response)
+
+
+def _unread_comment() -> Exists:
+    said = t.feedback.c
+    return exists().where(said.response == t.responses.c.id, said.kind == "comment", said.read_at.is_(None))
 
 
 def _response(connection: Connection, response: str) -> Response:
@@ -114,7 +122,7 @@ def _rate(connection: Connection, response: Response, rating: Rating) -> str:
 
 
 def _comment(connection: Connection, response: Response, feedback: Feedback) -> str | None:
-    """Stands beside the rating by the same person, whichever comes first; alone it is only kept."""
+    """Stands beside the rating by the same person, whichever comes first; alone it waits for the reviewer by itself."""
     answer = without_marker(response.answer)
     known = _rating(connection, response, rating_id(response.question, answer, response.documents, feedback.user))
     if known is None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, insert, select, u
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import now, reading
-from infra.adapters.catalog.releases import ensure_assistant
+from infra.adapters.catalog.labels import lock_assistant
 from tasks.core.hosted_jobs import Checkpoint, HostedJob, JobError
 from tasks.hosted_training import Decide
 
@@ -25,9 +25,7 @@ class CatalogHostedJobs:
 
     def change(self, assistant: str, intent: str, decide: Decide) -> HostedJob:
         with self._engine.begin() as connection:
-            ensure_assistant(connection, assistant)
-            # SQLite's BEGIN IMMEDIATE excludes other writers already; elsewhere this row's lock does.
-            connection.execute(select(t.assistants).where(t.assistants.c.name == assistant).with_for_update())
+            lock_assistant(connection, assistant)
             rows = _rows(connection, _of(assistant))
             known = next((row for row in rows if row.intent == intent), None)
             changed = decide(known, [row for row in rows if row.intent != intent])
@@ -53,6 +51,15 @@ class CatalogHostedJobs:
         with reading(self._engine).begin() as connection:
             held = (files[sha] for files in connection.scalars(newest_first) if sha in files)
             return next(held, None)
+
+    def note_answers(self, assistant: str, release: str, artifact: str) -> None:
+        row = t.saved_answers.c
+        these = (row.assistant == assistant, row.release == release, row.artifact == artifact)
+        with self._engine.begin() as connection:
+            lock_assistant(connection, assistant)
+            if connection.scalar(select(row.artifact).where(*these)) is None:
+                values = {"assistant": assistant, "release": release, "artifact": artifact, "created_at": now()}
+                connection.execute(insert(t.saved_answers).values(**values))
 
     def _first(self, query: Select[Any]) -> HostedJob | None:
         with reading(self._engine).begin() as connection:

@@ -76,8 +76,9 @@ class CatalogRetention:
             adapters = {ReleaseManifest.model_validate(one).model.adapter for one in releases}
             models = set(connection.scalars(select(t.models.c.id)))
             saved = {one.get("golden_answers") for one in connection.scalars(select(t.hosted_jobs.c.details))}
+            saved |= set(connection.scalars(select(t.saved_answers.c.artifact)))
             lineages = list(connection.scalars(select(t.models.c.lineage)))
-            kept = {one.get(name) for one in lineages for name in ("dataset_artifact", "record")}
+            kept = {one.get(name) for one in lineages for name in ("dataset_artifact", "record", "started_from")}
             evaluations = connection.scalars(select(t.evaluations.c.id))
             return frozenset({*evaluations, *models, *filter(None, adapters | saved | kept)})
 

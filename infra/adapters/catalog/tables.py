@@ -400,6 +400,16 @@ feedback = Table(  # what people said of an answer, as they said it
     Column("contributor", String(160)),
     Column("became", String(32)),  # the label or rating that it made or changed
     Column("created_at", String(32), nullable=False),
+    Column("read_at", String(32)),  # of a comment: when a reviewer had seen it
+)
+
+saved_answers = Table(  # what releases said to the golden questions, kept before their model stops
+    "saved_answers",
+    metadata,
+    Column("assistant", String(63), primary_key=True),
+    Column("release", String(32), primary_key=True),
+    Column("artifact", String(80), primary_key=True),
+    Column("created_at", String(32), nullable=False),
 )
 
 hosted_jobs = Table(  # fine-tuning jobs of a vendor, by intent: one paid job each

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, func, select
 
 from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.comments import CatalogComments
 from infra.adapters.catalog.feedback import MAX_PER_RESPONSE, CatalogFeedback
 from infra.adapters.catalog.labels import CatalogLabels
+from tasks.comments import CommentBench, all_comments, put_away, put_away_beside
 from tasks.core.errors import NotFound, UsageError
 from tasks.core.feedback import Feedback, Response
 from tasks.core.label_splits import SplitPolicy
@@ -113,6 +116,27 @@ def test_a_comment_stands_beside_the_rating_of_the_same_person(
         feedback.take(one)
     feedback.take(Feedback(GIVEN.id, "comment", "Fine.", "bob"))
     assert [(x.value, x.comment) for x in ratings(bench)] == [(0.25, "Too hot.")]
+
+
+def test_an_unread_comment_keeps_its_answer_and_names_what_the_answer_made(
+    feedback: CatalogFeedback, engine: Engine
+) -> None:
+    comments = CommentBench("default", CatalogComments(engine))
+    first = feedback.take(Feedback(GIVEN.id, "comment", "Too hot.", "ann")).id
+    rating = feedback.take(Feedback(GIVEN.id, "boolean", False, "bob")).became
+    another = replace(GIVEN, id="chatcmpl-other", assistant="other")
+    for n in range(5):
+        feedback.remember(replace(another, id=f"chatcmpl-{n}"))
+    [kept] = all_comments(comments)
+    assert (kept.id, kept.text, kept.who, kept.question) == (first, "Too hot.", "ann", GIVEN.question)
+    assert (kept.made, kept.read) == ({rating}, False)
+    assert [one.id for one in put_away_beside(comments, str(rating))] == [first]
+    assert put_away_beside(comments, str(rating)) == ()
+    feedback.remember(another)
+    [read] = all_comments(comments)
+    assert (read.read, read.question, read.text) == (True, None, "Too hot.")
+    with pytest.raises(NotFound):
+        put_away(CommentBench("other", comments.catalog), first)
 
 
 def test_an_answer_that_is_not_remembered_is_not_found_and_only_so_many_are(

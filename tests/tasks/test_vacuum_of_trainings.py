@@ -1,0 +1,186 @@
+"""What trainings on preferences and ratings keep outlives every vacuum while a row names it, and no longer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from evaluation_fakes import golden_labels, manifest, perfect
+from sqlalchemy import delete
+from vacuum_fakes import HOUR, World, new_world, page, vacuum
+
+from infra.adapters.catalog import tables as t
+from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
+from infra.adapters.catalog.labels import CatalogLabels
+from infra.adapters.catalog.training import CatalogTrainings
+from infra.adapters.folder_artifacts import FolderArtifacts
+from tasks.core.candidates import reference
+from tasks.core.errors import LossDiverged
+from tasks.core.label_import import LabelChanges
+from tasks.core.opinions import Preference, Rating
+from tasks.core.ports import Progress, TrainedModel
+from tasks.core.prompts import default_prompt
+from tasks.core.releases import ModelRef, RetrievalSettings
+from tasks.core.taught_rows import OpinionMethod, TaughtRow
+from tasks.hosted_aftercare import save_golden_answers
+from tasks.preferences import PreferenceBench, learn_and_register, render_opinions
+from tasks.training import RegisteredModel, TrainingBench
+
+ASKED = "At which bar does valve 0-1 of model 1 open?"
+GOOD, BAD = "Valve 0-1 of model 1 opens at 1 bar.", "Ask somebody else."
+OPINIONS = (
+    Preference("p-1", ASKED, GOOD, BAD, ("page-0.md",), "train", "accepted"),
+    *(Rating(f"v-{v:.0f}", ASKED, said, v, ("page-0.md",), "train", "accepted") for v, said in ((1, GOOD), (0, BAD))),
+)
+
+
+@dataclass
+class WritingTrainer:
+    """LearnsPreferences whose adapter is a file that says how it came to be."""
+
+    artifacts: FolderArtifacts
+    fingerprint: str
+    fails: bool = False
+
+    def prefer(
+        self,
+        rows: Sequence[TaughtRow],
+        validation: Sequence[TaughtRow],
+        workdir: Path,
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        folder = workdir / "adapter"
+        folder.mkdir(parents=True)
+        (folder / "adapter.json").write_text(json.dumps([self.fingerprint, len(rows)]))
+        if self.fails:
+            raise LossDiverged("The loss is NaN.")
+        ref = ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter=self.artifacts.put(folder))
+        return TrainedModel(ref, {}, 1.0, curves={"training": ((1, 0.5),)}, origin={"trainer": self.fingerprint})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = new_world(tmp_path)
+    world.publish({"page-0.md": page(0, 1)})
+    CatalogLabels(world.engine).change("default", lambda _: LabelChanges(opinions_added=OPINIONS))
+    return world
+
+
+@pytest.fixture
+def store(world: World) -> FolderArtifacts:
+    return FolderArtifacts(world.folder / "artifacts")
+
+
+Learn = Callable[..., RegisteredModel]
+
+
+@pytest.fixture
+def learn(world: World, store: FolderArtifacts) -> Learn:
+    """Trains from the adapter that is named, through the steps of the flow."""
+    snapshot = world.docs.catalog.published("default")
+    assert snapshot is not None
+    training = TrainingBench(
+        assistant="default",
+        labels=CatalogLabels(world.engine),
+        trainings=CatalogTrainings(world.engine),
+        retrieval=world.probing.retrieval,
+        trainer=None,  # type: ignore[arg-type]  # nothing here trains on labels
+        workdir=world.folder / "trainings",
+        threshold=100,
+        artifacts=store,
+    )
+
+    def learned(method: OpinionMethod, start: str | None, *, fails: bool = False) -> RegisteredModel:
+        bench = PreferenceBench(training, WritingTrainer(store, f"{method}-{start}", fails), start, method)
+        rows = render_opinions(bench, reference(snapshot), default_prompt("No."), RetrievalSettings(k=2))
+        return learn_and_register(bench, rows).model
+
+    return learned
+
+
+def a_day_later(world: World) -> list[str]:
+    """What a vacuum takes once the grace is over."""
+    for path in sorted((*world.folder.rglob("artifacts/**/*"), *world.folder.rglob("trainings/**/*")), reverse=True):
+        at = path.stat().st_mtime - 25 * HOUR
+        os.utime(path, (at, at))
+    return [leftover.name for leftover in vacuum(world).leftovers]
+
+
+def kept(model: RegisteredModel) -> set[str]:
+    """The adapter, its rows, and its curves with the manifest."""
+    lineage = model.lineage
+    assert lineage.dataset_artifact
+    assert lineage.record
+    return {model.id, lineage.dataset_artifact, lineage.record}
+
+
+def forget(world: World, model: RegisteredModel) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(delete(t.models).where(t.models.c.id == model.id))
+
+
+def test_adapters_rows_and_curves_stay_while_a_model_names_them_and_go_after(
+    world: World, store: FolderArtifacts, learn: Learn
+) -> None:
+    preferred = learn("dpo", None)
+    rated = learn("kto", preferred.id)
+    assert rated.lineage.started_from == preferred.id
+    done = {preferred.lineage.training, rated.lineage.training}
+    assert set(a_day_later(world)) == done  # their work folders: whatever is worth keeping is an artifact
+    assert all(map(store.exists, kept(preferred) | kept(rated)))
+
+    forget(world, preferred)  # the later adapter still says that it began with the earlier one
+    assert set(a_day_later(world)) == kept(preferred) - {preferred.id}
+    assert all(map(store.exists, {preferred.id} | kept(rated)))
+
+    forget(world, rated)
+    assert set(a_day_later(world)) == {preferred.id} | kept(rated)
+    assert not any(map(store.exists, kept(preferred) | kept(rated)))
+
+
+def test_a_served_adapter_stays_though_no_model_names_it(world: World, store: FolderArtifacts, learn: Learn) -> None:
+    preferred = learn("dpo", None)
+    row = world.register()
+    tuned = world.releases.register(row.manifest.model_copy(update={"model": preferred.ref}), "trained")
+    forget(world, preferred)
+    assert preferred.id not in a_day_later(world)
+    assert store.exists(preferred.id)
+    with world.engine.begin() as connection:
+        connection.execute(delete(t.releases).where(t.releases.c.id == tuned.id))
+    assert a_day_later(world) == [preferred.id]
+
+
+def test_a_training_that_failed_keeps_its_work_until_it_has_succeeded(world: World, learn: Learn) -> None:
+    with pytest.raises(LossDiverged):
+        learn("kto", None, fails=True)
+    assert a_day_later(world) == []
+    [work] = (world.folder / "trainings").iterdir()
+    (work / "adapter" / "adapter.json").unlink()
+    (work / "adapter").rmdir()
+    assert learn("kto", None).lineage.training == work.name
+    assert a_day_later(world) == [work.name]
+
+
+def test_every_save_of_a_dying_models_answers_stays_while_a_row_names_it(world: World, store: FolderArtifacts) -> None:
+    labels, jobs = golden_labels(3, 1), CatalogHostedJobs(world.engine)
+    first = manifest().model_copy(update={"model": ModelRef(kind="hosted", base="ft:dying", base_digest="")})
+    second = first.model_copy(update={"retrieval": first.retrieval.model_copy(update={"k": 3})})
+    by_question = {label.question: perfect(label) for label in labels}
+
+    def answers(questions: Sequence[str]) -> list[object]:
+        return [by_question[question] for question in questions]
+
+    saved = [
+        save_golden_answers(jobs, release, labels, answers, store, world.folder / "work")  # type: ignore[arg-type]
+        for release in (first, second, second)
+    ]
+    assert len(set(saved)) == 2
+    assert a_day_later(world) == []  # no job here made this model, and the second release's did not replace the first's
+    with world.engine.begin() as connection:
+        connection.execute(delete(t.saved_answers).where(t.saved_answers.c.release == first.id))
+    assert a_day_later(world) == [saved[0]]
+    assert store.exists(saved[1])
