@@ -185,7 +185,9 @@ class Settings(BaseSettings):
         default=None, ge=0, description="What one assistant's hosted trainings may cost in 30 days, at most"
     )
     hosted_usd_per_million_tokens: float | None = Field(
-        default=None, ge=0, description="What training costs, where it is not a model whose price is known"
+        default=None,
+        ge=0,
+        description="What training costs; none: OpenAI's list price, as it was when it was written down here",
     )
     hosted_tokenizer: Path | None = Field(
         default=None, description="tokenizer.json of the hosted model: counts tokens, and so cost, exactly"

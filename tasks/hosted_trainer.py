@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.errors import NotEnoughLabels
-from tasks.core.hosted_cost import usd
+from tasks.core.hosted_cost import Price, usd
 from tasks.core.hosted_files import HostedFile, preference_file, supervised_file
 from tasks.core.hosted_jobs import HostedJob
 from tasks.core.ports import Progress, TrainedModel, TrainingRow
@@ -75,7 +75,7 @@ class HostedTrainer:
             _write(workdir / f"{name}.jsonl", file)
         begun = self.bench.now()
         job = tune(self.bench, intent, training, validation, progress, another=self.another)
-        return _trained(job, len(training.lines), self.bench.now() - begun, self.bench.plan.usd_per_million_tokens)
+        return _trained(job, len(training.lines), self.bench.now() - begun, self.bench.plan.price)
 
 
 def _write(path: Path, file: HostedFile | None) -> None:
@@ -84,7 +84,7 @@ def _write(path: Path, file: HostedFile | None) -> None:
         path.write_bytes(file.content)
 
 
-def _trained(job: HostedJob, rows: int, seconds: float, price: float) -> TrainedModel:
+def _trained(job: HostedJob, rows: int, seconds: float, price: Price) -> TrainedModel:
     assert job.model is not None  # a succeeded job names its model
     billed = job.tokens if job.trained_tokens is None else job.trained_tokens
     metrics = {**job.metrics, "rows": float(rows), "seconds": seconds, "cost_usd": usd(billed, price)}

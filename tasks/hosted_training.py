@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tasks.core.errors import NotFound
 from tasks.core.hosted_checks import require_valid
-from tasks.core.hosted_cost import Estimate, committed_usd, estimate, require_budget
+from tasks.core.hosted_cost import Estimate, Price, committed_usd, estimate, require_budget
 from tasks.core.hosted_files import HostedFile, TokenCount
 from tasks.core.hosted_jobs import ENDED, HostedJob, Method, Pace
 from tasks.core.hosted_retirement import Vendor, require_open
@@ -49,7 +49,7 @@ class HostedPlan:
     base: str
     vendor: Vendor
     budget_usd: float
-    usd_per_million_tokens: float
+    price: Price
     method: Method = "supervised"
     epochs: int = 3
     seed: int = 0
@@ -103,7 +103,7 @@ def check(bench: HostedBench, training: HostedFile, validation: HostedFile | Non
     plan = bench.plan
     require_open(plan.base, plan.vendor, datetime.fromtimestamp(bench.now(), UTC).date())
     require_valid(training, validation, plan.method, plan.tokens, bench.golden())
-    asked = estimate(training, plan.method, plan.epochs, plan.usd_per_million_tokens, plan.tokens)
+    asked = estimate(training, plan.method, plan.epochs, plan.price, plan.tokens)
     require_budget(asked, bench.jobs.jobs(bench.assistant), plan.budget_usd, bench.now())
     bench.vendor.check()
     return asked

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from tasks.core.hosted_cost import BUDGET_SECONDS, committed_usd, estimate
-from tasks.core.hosted_files import supervised_file
+from tasks.core.hosted_files import HostedFile, supervised_file
 from tasks.core.hosted_retirement import outlook
 from tasks.core.pace import Blessing
 from tasks.core.ports import TrainingRow
@@ -31,12 +31,18 @@ class ChoiceBench:
 
 
 def choose_where(bench: ChoiceBench, asked: Asked, rows: tuple[TrainingRow, ...]) -> MethodChoice:
-    """Where these rows are trained on, and why, with what is known of the vendor's end. Asks no vendor."""
-    today = datetime.fromtimestamp(bench.now(), UTC).date()
-    choice = _chosen(bench, asked, rows, today)
+    """Where these rows are trained on, and why, with what a vendor costs and what is known of its end. Asks none."""
+    choice = _chosen(bench, asked, rows, datetime.fromtimestamp(bench.now(), UTC).date())
     hosted = bench.open_hosted() if choice.method == "openai" else None
-    ahead = outlook(hosted.plan.base, hosted.plan.vendor, today) if hosted else None
-    return replace(choice, reason=f"{choice.reason} {ahead}") if ahead else choice
+    return replace(choice, reason=f"{choice.reason} {ahead(hosted, supervised_file(rows))}") if hosted else choice
+
+
+def ahead(bench: HostedBench, file: HostedFile) -> str:
+    """What a job on this file costs, by whose price, and what is known of the end of training there. Asks nobody."""
+    plan, today = bench.plan, datetime.fromtimestamp(bench.now(), UTC).date()
+    costs = f"A new job costs {estimate(file, plan.method, plan.epochs, plan.price, plan.tokens).sentence}."
+    ends = outlook(plan.base, plan.vendor, today)
+    return f"{costs} {ends}" if ends else costs
 
 
 def _chosen(bench: ChoiceBench, asked: Asked, rows: tuple[TrainingRow, ...], today: date) -> MethodChoice:
@@ -55,7 +61,7 @@ def _chosen(bench: ChoiceBench, asked: Asked, rows: tuple[TrainingRow, ...], tod
 
 def _hosted(bench: HostedBench, rows: tuple[TrainingRow, ...], answer_seconds: float | None) -> Hosted:
     plan = bench.plan
-    asked = estimate(supervised_file(rows), plan.method, plan.epochs, plan.usd_per_million_tokens, plan.tokens)
+    asked = estimate(supervised_file(rows), plan.method, plan.epochs, plan.price, plan.tokens)
     since = bench.now() - BUDGET_SECONDS
     spent = sum(committed_usd(job) for job in bench.jobs.jobs(bench.assistant) if job.begun_at > since)
     return Hosted(plan.base, plan.vendor, asked, plan.budget_usd - spent, answer_seconds)

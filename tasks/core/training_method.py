@@ -67,7 +67,7 @@ def choose_method(asked: Asked, facts: MethodFacts, limits: MethodLimits, today:
     if against := _against(facts.hosted, facts.rows, limits, today):
         return MethodChoice("lora", f"LoRA: {against}.")
     if because := _too_slow_here(facts, facts.hosted, limits):
-        return MethodChoice("openai", f"Hosted: {because}; {facts.hosted.estimate.sentence}.")
+        return MethodChoice("openai", f"Hosted: {because}.")
     return MethodChoice("lora", f"LoRA: {_fast_enough(facts, limits)}, and it costs nothing.")
 
 

@@ -179,7 +179,8 @@ async def test_the_flow_tells_the_vendors_events_in_its_log(
     assert report.choice is not None
     assert report.choice.method == "openai"
     said = [record.getMessage() for record in caplog.records]
-    assert "Hosted: asked for." in said
+    [why] = [text for text in said if text.startswith("Hosted: asked for. A new job costs at most ")]
+    assert "at $3.00 per million, as RATCHET_HOSTED_USD_PER_MILLION_TOKENS says." in why
     assert "hosted training: Step 4/4: training loss=0.50" in said
 
 

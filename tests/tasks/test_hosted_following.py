@@ -26,6 +26,7 @@ from tasks.core.errors import (
     TrainingRetired,
     WrongKey,
 )
+from tasks.core.hosted_cost import Price
 from tasks.core.hosted_files import supervised_file
 from tasks.core.hosted_jobs import HostedJob, Pace
 from tasks.core.ports import Message
@@ -493,7 +494,7 @@ def test_the_trainer_gives_a_hosted_model_and_leaves_what_it_uploaded(world: Wor
 
 def test_prices_budgets_and_keys_are_no_part_of_what_is_trained(world: World) -> None:
     bench = world.bench()
-    dearer = replace(bench, plan=replace(bench.plan, budget_usd=99.0, usd_per_million_tokens=9.0))
+    dearer = replace(bench, plan=replace(bench.plan, budget_usd=99.0, price=Price(9.0)))
     longer = replace(bench, plan=replace(bench.plan, epochs=4))
     first = HostedTrainer(bench).fingerprint
     assert HostedTrainer(dearer, another=True).fingerprint == first != HostedTrainer(longer).fingerprint
