@@ -325,6 +325,12 @@ class Workbench:
         )
         return PreferenceBench(self.training, trainer, start.adapter, method)
 
+    def preferring_hosted(self, start: ModelRef, *, another: bool = False) -> PreferenceBench:
+        """The same at the vendor. another: a new attempt where the last ended without a model."""
+        from tasks.preferences import at_vendor
+
+        return at_vendor(self.training, self.hosted, start, self.settings.hosted_beta, another=another)
+
     def training_by(self, method: str, *, another: bool = False) -> TrainingBench:
         """`training`, or the same at the vendor. another: a new attempt where the last ended without a model."""
         from tasks.hosted_trainer import HostedTrainer

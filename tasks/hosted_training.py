@@ -88,10 +88,10 @@ def begin(
 
     def decide(row: HostedJob | None, others: Sequence[HostedJob]) -> HostedJob:
         if row is None:
-            require_budget(asked, others, plan.budget_usd, now)
+            require_budget(asked, others, plan.budget_usd, now, plan.method)
             return fresh
         if _tries_again(row, another):
-            require_budget(asked, [*others, row], plan.budget_usd, now)
+            require_budget(asked, [*others, row], plan.budget_usd, now, plan.method)
             return again(row, fresh, committed_usd(row))
         return row
 
@@ -101,10 +101,10 @@ def begin(
 def check(bench: HostedBench, training: HostedFile, validation: HostedFile | None) -> Estimate:
     """What the training would cost, once the files, the vendor and the key have been found fit for it."""
     plan = bench.plan
-    require_open(plan.base, plan.vendor, datetime.fromtimestamp(bench.now(), UTC).date())
+    require_open(plan.base, plan.vendor, datetime.fromtimestamp(bench.now(), UTC).date(), plan.method)
     require_valid(training, validation, plan.method, plan.tokens, bench.golden())
     asked = estimate(training, plan.method, plan.epochs, plan.price, plan.tokens)
-    require_budget(asked, bench.jobs.jobs(bench.assistant), plan.budget_usd, bench.now())
+    require_budget(asked, bench.jobs.jobs(bench.assistant), plan.budget_usd, bench.now(), plan.method)
     bench.vendor.check()
     return asked
 

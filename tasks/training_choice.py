@@ -7,12 +7,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from tasks.core.hosted_cost import BUDGET_SECONDS, committed_usd, estimate
-from tasks.core.hosted_files import HostedFile, supervised_file
+from tasks.core.hosted_files import HostedFile, preference_file, supervised_file
 from tasks.core.hosted_retirement import outlook
 from tasks.core.pace import Blessing
 from tasks.core.ports import TrainingRow
-from tasks.core.training_method import Asked, Hosted, MethodChoice, MethodFacts, MethodLimits, choose_method
+from tasks.core.taught_rows import pairs_of
+from tasks.core.training_method import (
+    NAMES,
+    Asked,
+    Chosen,
+    Hosted,
+    MethodChoice,
+    MethodFacts,
+    MethodLimits,
+    choose_method,
+)
 from tasks.hosted_training import HostedBench
+from tasks.preferences import PreferenceBench, RenderedOpinions
 from tasks.training import RegisteredModel
 
 
@@ -35,6 +46,15 @@ def choose_where(bench: ChoiceBench, asked: Asked, rows: tuple[TrainingRow, ...]
     choice = _chosen(bench, asked, rows, datetime.fromtimestamp(bench.now(), UTC).date())
     hosted = bench.open_hosted() if choice.method == "openai" else None
     return replace(choice, reason=f"{choice.reason} {ahead(hosted, supervised_file(rows))}") if hosted else choice
+
+
+def choice_of(bench: PreferenceBench, rows: RenderedOpinions) -> MethodChoice:
+    """The method that learns opinions, what it begins with and makes rows of, and at a vendor what that costs."""
+    method: Chosen = "openai-dpo" if bench.hosted else bench.method
+    base = bench.hosted.plan.base if bench.hosted else "the base"
+    reason = f"{NAMES[method]}: asked for, beginning with {bench.start or base}. {rows.sentence}"
+    told = ahead(bench.hosted, preference_file(pairs_of(rows.train))) if bench.hosted else ""
+    return MethodChoice(method, f"{reason} {told}".rstrip())
 
 
 def ahead(bench: HostedBench, file: HostedFile) -> str:

@@ -8,7 +8,7 @@ from datetime import date
 
 from tasks.core.errors import BadSetting, BudgetExceeded
 from tasks.core.hosted_files import HostedFile, TokenCount, tokens_of
-from tasks.core.hosted_jobs import HostedJob, Method
+from tasks.core.hosted_jobs import HERE, HostedJob, Method
 from tasks.core.hosted_retirement import base_of
 
 PRICES_RECORDED = date(2026, 11, 26)
@@ -103,7 +103,9 @@ def committed_usd(job: HostedJob) -> float:
     return job.spent_usd + (0.0 if nothing_made else job.cost_usd)
 
 
-def require_budget(asked: Estimate, others: Iterable[HostedJob], budget_usd: float, now: float) -> None:
+def require_budget(
+    asked: Estimate, others: Iterable[HostedJob], budget_usd: float, now: float, method: Method = "supervised"
+) -> None:
     """Raises BudgetExceeded when this job and those begun in the last 30 days might cost more than the budget."""
     spent = sum(committed_usd(job) for job in others if job.begun_at > now - BUDGET_SECONDS)
     if asked.cost_usd + spent > budget_usd:
@@ -111,7 +113,7 @@ def require_budget(asked: Estimate, others: Iterable[HostedJob], budget_usd: flo
         raise BudgetExceeded(
             f"This training would cost {asked.sentence}; ${spent:,.2f} of the budget of ${budget_usd:,.2f} for 30 days "
             f"is spent or promised. Nothing was submitted. Raise RATCHET_HOSTED_BUDGET_USD, train on fewer labels or "
-            f"epochs, or train here: `ratchet train --method lora`.{hint}",
+            f"epochs, or train here: `ratchet train --method {HERE[method]}`.{hint}",
             cost_usd=asked.cost_usd,
             spent_usd=spent,
             budget_usd=budget_usd,
