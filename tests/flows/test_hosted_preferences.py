@@ -231,6 +231,12 @@ def test_a_process_killed_while_the_job_runs_leaves_one_job_that_the_next_one_fo
     assert len(server.vendor.made) == len(server.vendor.files) == 1
 
 
+def test_the_command_and_the_form_offer_the_same_methods() -> None:
+    [method] = [one for one in ratchet.commands["train"].params if one.name == "method"]
+    assert set(method.type.choices) == set(RetrainRequest.model_json_schema()["properties"]["method"]["enum"])  # type: ignore[attr-defined]
+    assert "openai-dpo" in method.type.choices  # type: ignore[attr-defined]
+
+
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
