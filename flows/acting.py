@@ -11,7 +11,8 @@ from prefect import Flow
 from flows.reaching import reaching
 from flows.terminal import STATUS_OF_VERDICT, ProgressLines, Shown
 from flows.verdicts import evaluation_text, next_step, report_of
-from infra.workbench import open_workbench, showing
+from infra.showing import showing
+from infra.workbench import open_workbench
 from tasks.core.evidence import REPORT
 from tasks.core.ingestion import IngestReport
 from tasks.reports import gate_rows

@@ -11,7 +11,8 @@ from flows.drawing import all_of, drawn_progress, publish_evaluation
 from flows.naming import run_name
 from flows.requests import AssistantRequest
 from flows.running import perform
-from infra.workbench import Workbench, shown_progress
+from infra.showing import shown_progress
+from infra.workbench import Workbench
 from tasks import candidates, evaluation, probes, releases
 from tasks.core.errors import NotFound
 from tasks.core.releases import ReleaseManifest

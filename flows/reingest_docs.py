@@ -14,7 +14,8 @@ from flows.requests import AssistantRequest
 from flows.running import perform
 from flows.spreading import TEXTS_A_DOCUMENT, spread
 from flows.taking_turns import turn
-from infra.workbench import Workbench, shown_progress
+from infra.showing import shown_progress
+from infra.workbench import Workbench
 from tasks import documents, probes, snapshots, sources
 from tasks.core.document_catalog import RegisteredSource
 from tasks.core.ingestion import IngestReport, Plan

@@ -17,7 +17,8 @@ from flows.naming import run_name
 from flows.promote_release import promote_judged, topic_now
 from flows.requests import AssistantRequest
 from flows.running import log, perform
-from infra.workbench import Workbench, shown_progress
+from infra.showing import shown_progress
+from infra.workbench import Workbench
 from tasks import candidates, preferences, training
 from tasks.core.candidates import reference, with_model
 from tasks.core.documents import Snapshot

@@ -20,7 +20,8 @@ from blocks.assistant import workbench_of
 from flows.requests import AssistantRequest
 from flows.running import log
 from infra.settings import Settings
-from infra.workbench import Workbench, shown_progress
+from infra.showing import shown_progress
+from infra.workbench import Workbench
 from tasks.core.document_catalog import Lease
 from tasks.core.errors import BadSetting
 from tasks.documents import LeaseRenewal, stopping

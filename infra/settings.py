@@ -278,7 +278,7 @@ class Settings(BaseSettings):
         default=25, gt=0, le=256, description="A larger webhook is refused; GitHub sends up to 25 MB"
     )
     webhook_debounce_seconds: float = Field(
-        default=1, ge=0, le=60, description="Changes that follow each other this closely are told as one"
+        default=0.5, ge=0, le=60, description="Changes that follow each other this closely are told as one"
     )
     webhook_memory_days: float = Field(
         default=7, ge=1, le=90, description="How long deliveries are remembered; older ones are refused"

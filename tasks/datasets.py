@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +45,8 @@ def opinion_lines(
             yield canonical_json(told).encode() + b"\n"
 
 
-def keep_dataset(artifacts: ArtifactStore, train: Sequence[TrainingRow], validation: Sequence[TrainingRow]) -> Dataset:
-    """Puts the rows into the artifact store."""
-    return keep_lines(artifacts, dataset_lines(train, validation))
-
-
 def keep_lines(artifacts: ArtifactStore, lines: Iterable[bytes]) -> Dataset:
-    """The same of lines."""
+    """Puts such a file into the artifact store."""
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         with (Path(folder) / FILE).open("wb") as file:

@@ -17,12 +17,11 @@ from tasks.core.rating_rows import RatingRow, kinds
 from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
 from tasks.core.retraining import RetrainDecision
 from tasks.core.taught_rows import OpinionMethod, TaughtRow, opinion_intent, taught_rows
-from tasks.datasets import keep_lines, opinion_lines
+from tasks.datasets import opinion_lines
 from tasks.hosted_trainer import HostedTrainer
 from tasks.hosted_training import HostedBench
 from tasks.retrieval import retrieve, surroundings
 from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport, trained_once
-from tasks.training_records import keep_record
 
 NAMES: Mapping[OpinionMethod, str] = {"dpo": "preferences", "kto": "ratings"}
 
@@ -143,13 +142,24 @@ def learn_and_register(
     if not pairs.enough:
         both = " KTO wants both." if pairs.method == "kto" else ""
         raise NotEnoughLabels(f"There is not enough to train on. {pairs.sentence}{both}")
-    training = opinion_intent(pairs.train, pairs.validation, bench.trainer.fingerprint)
+    trainer = bench.trainer.fingerprint
+    training = opinion_intent(pairs.train, pairs.validation, trainer)
+    lineage = Lineage(
+        training=training,
+        trainer=trainer,
+        snapshot=pairs.snapshot,
+        label_ids=pairs.opinion_ids,
+        rows=len(pairs.train),
+        metrics={},
+        method=bench.method,
+        started_from=bench.start,
+    )
+    lines = opinion_lines(pairs.train, pairs.validation)
 
-    def made() -> tuple[TrainedModel, Lineage]:
-        trained = bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
-        return trained, _lineage(bench, training, pairs, trained)
+    def made() -> TrainedModel:
+        return bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
 
-    return trained_once(bench.training, training, pairs.opinion_ids, len(pairs.train), made)
+    return trained_once(bench.training, lineage, lines, made)
 
 
 def _opinions(bench: TrainingBench, method: OpinionMethod, split: Split) -> list[Opinion]:
@@ -176,21 +186,3 @@ def _rows(
     chunks = (hit.chunk for near in hits.values() for hit in near)
     where = surroundings(bench.retrieval, snapshot, chunks, retrieval.neighbours)
     return taught_rows(opinions, hits, prompt, retrieval.k, where)
-
-
-def _lineage(bench: PreferenceBench, training: str, pairs: RenderedOpinions, trained: TrainedModel) -> Lineage:
-    artifacts = bench.training.artifacts
-    kept = keep_lines(artifacts, opinion_lines(pairs.train, pairs.validation)) if artifacts else None
-    return Lineage(
-        training=training,
-        trainer=bench.trainer.fingerprint,
-        snapshot=pairs.snapshot,
-        label_ids=pairs.opinion_ids,
-        rows=len(pairs.train),
-        metrics=dict(trained.metrics),
-        dataset=kept.hash if kept else None,
-        dataset_artifact=kept.artifact if kept else None,
-        record=keep_record(artifacts, trained, kept.hash) if artifacts and kept else None,
-        method=bench.method,
-        started_from=bench.start,
-    )

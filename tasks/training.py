@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from tasks.core.retraining import (
     should_retrain,
 )
 from tasks.core.training_rows import RowSettings, training_rows
-from tasks.datasets import keep_dataset
+from tasks.datasets import dataset_lines, keep_lines
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
 from tasks.training_records import keep_record
@@ -169,34 +169,47 @@ def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progr
 
     Raises what the trainer and the artifact store raise, after noting it: a failed training consumes no label.
     """
-    training = intent_id(rows.train, rows.validation, bench.trainer.fingerprint)
+    trainer = bench.trainer.fingerprint
+    training = intent_id(rows.train, rows.validation, trainer)
+    lineage = Lineage(training, trainer, rows.snapshot, rows.label_ids, len(rows.train), metrics={})
+    lines = dataset_lines(rows.train, rows.validation)
 
-    def made() -> tuple[TrainedModel, Lineage]:
-        trained = bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
-        return trained, _lineage(bench, training, rows, trained)
+    def made() -> TrainedModel:
+        return bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
 
-    return trained_once(bench, training, rows.label_ids, len(rows.train), made)
+    return trained_once(bench, lineage, lines, made)
 
 
 def trained_once(
-    bench: TrainingBench,
-    training: str,
-    label_ids: Sequence[str],
-    examples: int,
-    make: Callable[[], tuple[TrainedModel, Lineage]],
+    bench: TrainingBench, lineage: Lineage, lines: Iterable[bytes], make: Callable[[], TrainedModel]
 ) -> TrainingReport:
-    """The model of a training that succeeded before, or the one that is made now. Raises what making it raises."""
+    """The model of a training that succeeded before, or the one that is made now. Raises what making it raises.
+
+    lineage: what is known before the training. lines: the rows, as they are kept.
+    """
+    training = lineage.training
     known = bench.trainings.made_by(bench.assistant, training)
     if known is not None:
-        return TrainingReport(known, examples, 0.0)
-    bench.trainings.start(bench.assistant, training, label_ids)
+        return TrainingReport(known, lineage.rows, 0.0)
+    bench.trainings.start(bench.assistant, training, lineage.label_ids)
     try:
-        trained, lineage = make()
+        trained = make()
+        whole = _whole(lineage, trained, lines, bench.artifacts)
     except Exception as error:
         bench.trainings.fail(bench.assistant, training, f"{type(error).__name__}: {error}")
         raise
-    model = bench.trainings.succeed(bench.assistant, trained.model, lineage)
-    return TrainingReport(model, examples, trained.seconds)
+    model = bench.trainings.succeed(bench.assistant, trained.model, whole)
+    return TrainingReport(model, lineage.rows, trained.seconds)
+
+
+def _whole(lineage: Lineage, trained: TrainedModel, lines: Iterable[bytes], artifacts: ArtifactStore | None) -> Lineage:
+    """With what the training measured, and where its rows, curves and manifest are kept."""
+    measured = replace(lineage, metrics=dict(trained.metrics))
+    if artifacts is None:
+        return measured
+    kept = keep_lines(artifacts, lines)
+    record = keep_record(artifacts, trained, kept.hash)
+    return replace(measured, dataset=kept.hash, dataset_artifact=kept.artifact, record=record)
 
 
 def _rows(
@@ -218,18 +231,3 @@ def _rows(
     chunks = (hit.chunk for one in hits.values() for hit in one)
     where = surroundings(bench.retrieval, snapshot, chunks, retrieval.neighbours)
     return training_rows(labels, hits, prompt, settings, where)
-
-
-def _lineage(bench: TrainingBench, training: str, rows: RenderedRows, trained: TrainedModel) -> Lineage:
-    kept = keep_dataset(bench.artifacts, rows.train, rows.validation) if bench.artifacts else None
-    return Lineage(
-        training=training,
-        trainer=bench.trainer.fingerprint,
-        snapshot=rows.snapshot,
-        label_ids=rows.label_ids,
-        rows=len(rows.train),
-        metrics=dict(trained.metrics),
-        dataset=kept.hash if kept else None,
-        dataset_artifact=kept.artifact if kept else None,
-        record=keep_record(bench.artifacts, trained, kept.hash) if bench.artifacts and kept else None,
-    )

@@ -32,7 +32,8 @@ from flows.demo.handbook_folder import LABELS, as_shipped, mirror
 from flows.demo.run import use_a_private_prefect
 from infra.offline import silence_telemetry
 from infra.settings import Settings, load_settings
-from infra.workbench import Workbench, open_workbench, showing, shown_progress
+from infra.showing import showing, shown_progress
+from infra.workbench import Workbench, open_workbench
 from tasks.answering import answer
 from tasks.candidates import starting_point
 from tasks.core.labels import golden_set

@@ -12,7 +12,8 @@ from flows.demo.narrator import Narrator
 from flows.terminal import ProgressLines, Shown
 from infra.own_policy import own_policy_file
 from infra.settings import Settings, load_settings
-from infra.workbench import Workbench, open_workbench, showing
+from infra.showing import showing
+from infra.workbench import Workbench, open_workbench
 from tasks.core.errors import PromotionRefused
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow

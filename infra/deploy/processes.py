@@ -37,7 +37,7 @@ class Ports:
 
 
 WORKER = {
-    "PREFECT_WORKER_QUERY_SECONDS": "2",  # a run waits half as long as this for its worker, on average
+    "PREFECT_WORKER_QUERY_SECONDS": "1",  # a run waits half as long as this for its worker, on average
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",  # without it nothing tells that a run's process is gone
 }
 WORKER_HEALTH = 8080  # Prefect's own default

@@ -68,7 +68,7 @@ class ReceiverLimits:
 
     max_body_bytes: int = 25 * 1024 * 1024
     body_seconds: float = 30.0
-    quiet_seconds: float = 1.0
+    quiet_seconds: float = 0.5
     threads: int = 4
     waiting: int = 256
 

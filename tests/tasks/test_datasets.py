@@ -11,7 +11,7 @@ import pytest
 from infra.adapters.folder_artifacts import FolderArtifacts
 from tasks.core.errors import IntegrityFailure, NotFound
 from tasks.core.ports import Message, TrainingRow
-from tasks.datasets import FILE, Dataset, dataset_lines, export_dataset, keep_dataset
+from tasks.datasets import FILE, Dataset, dataset_lines, export_dataset, keep_lines
 
 ROWS = [
     TrainingRow(f"l-{n}", (Message("system", "Answer."), Message("user", f"Größe {n}?\n")), f"{n}. [1]")
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> FolderArtifacts:
 def test_an_export_is_exactly_what_was_trained_on_and_hashes_to_the_datasets_hash(
     store: FolderArtifacts, tmp_path: Path
 ) -> None:
-    kept = keep_dataset(store, ROWS[:2], ROWS[2:])
+    kept = keep_lines(store, dataset_lines(ROWS[:2], ROWS[2:]))
     file = tmp_path / "rows.jsonl"
     assert export_dataset(store, kept, file) == 3
     assert hashlib.sha256(file.read_bytes()).hexdigest() == kept.hash
@@ -49,7 +49,7 @@ def test_the_hash_changes_with_a_row_its_order_and_its_split() -> None:
 
 
 def test_rows_that_are_not_what_was_trained_on_are_not_exported(store: FolderArtifacts, tmp_path: Path) -> None:
-    kept, other = keep_dataset(store, ROWS, []), keep_dataset(store, ROWS[:1], [])
+    kept, other = (keep_lines(store, dataset_lines(rows, [])) for rows in (ROWS, ROWS[:1]))
     with pytest.raises(IntegrityFailure, match="what was trained on hashes to"):
         export_dataset(store, Dataset(kept.hash, other.artifact), tmp_path / "out")
     (store.path(kept.artifact) / FILE).write_bytes(b"{}\n")

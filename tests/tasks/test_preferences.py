@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
 from tasks.datasets import Dataset, export_dataset, opinion_lines
 from tasks.preferences import PreferenceBench, RenderedOpinions, enough_opinions, learn_and_register, render_opinions
 from tasks.training import Lineage, TrainingBench
+from tasks.training_records import MANIFEST
 
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
 PROMPT = default_prompt("The handbook does not say.")
@@ -118,6 +120,9 @@ def test_the_pairs_are_kept_by_the_hash_in_the_lineage(bench: PreferenceBench, t
     assert export_dataset(bench.training.artifacts, kept, tmp_path / "rows.jsonl") == PUMPS - 1
     lines = b"".join(opinion_lines(pairs.train, pairs.validation))
     assert hashlib.sha256(lines).hexdigest() == lineage.dataset
+    assert (lineage.metrics, lineage.started_from) == ({"loss": 0.5}, None)
+    record = json.loads((bench.training.artifacts.path(str(lineage.record)) / MANIFEST).read_text())
+    assert record["dataset"] == lineage.dataset
 
 
 def test_the_same_preferences_again_train_nothing(bench: PreferenceBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from tasks.training import (
     train_and_register,
     tuned_prompt,
 )
+from tasks.training_records import MANIFEST
 
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
 PROMPT = tuned_prompt(default_prompt("The handbook does not say."))
@@ -235,4 +237,6 @@ def test_the_rows_of_a_training_are_kept_under_their_hash(bench: TrainingBench, 
     assert lineage.dataset == hashlib.sha256(b"".join(dataset_lines(rows.train, rows.validation))).hexdigest()
     kept = Dataset(lineage.dataset, lineage.dataset_artifact or "")
     assert export_dataset(store, kept, tmp_path / "out.jsonl") == len(rows.train) + len(rows.validation)
+    record = json.loads((store.path(lineage.record or "") / MANIFEST).read_text())
+    assert (record["dataset"], record["metrics"]) == (lineage.dataset, lineage.metrics)
     assert bench.trainings.models("default")[0].lineage == lineage

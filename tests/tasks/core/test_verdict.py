@@ -91,6 +91,23 @@ def test_the_same_scores_on_both_sides_never_reject_and_promote_only_what_promis
     assert found == {kinds: {"PROMOTE" if kinds == ("documents",) else "HOLD"} for kinds in KINDS}
 
 
+def test_a_candidate_is_asked_for_what_changed_in_it_and_for_nothing_else() -> None:
+    always = {gate.name for gate in decide(replace(BASE, kinds=("documents",))).gates} - {"fresh"}
+    more = {
+        kinds: {gate.name for gate in decide(replace(BASE, kinds=kinds)).gates} - always
+        for kinds in (*KINDS, ("config", "documents"))
+    }
+    better = "better-all-right"
+    assert more == {
+        (): {"something-new"},
+        ("documents",): {"fresh"},
+        ("adapter",): {better},
+        ("config",): {"better-at-one"},
+        ("adapter", "documents"): {"fresh", better},
+        ("config", "documents"): {"better-at-one", "fresh"},
+    }
+
+
 def test_three_verdicts_in_three_sentences() -> None:
     labels, tuned, half_wrong = golden_labels(84, 24), manifest(adapter="sha256-1"), mostly(perfect, wrong, every=2)
     assert decide(case_of(evidence(labels, perfect, half_wrong, candidate=tuned))).verdict == "PROMOTE"
