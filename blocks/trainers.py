@@ -56,6 +56,7 @@ await RatchetHostedTrainer(model="gpt-4.1-mini-2025-04-14", api_key="sk-...", bu
         "usd_per_million_tokens": "hosted_usd_per_million_tokens",
         "tokenizer": "hosted_tokenizer",
         "epochs": "hosted_epochs",
+        "beta": "hosted_beta",
         "wait_hours": "hosted_wait_hours",
     }
 
@@ -66,4 +67,5 @@ await RatchetHostedTrainer(model="gpt-4.1-mini-2025-04-14", api_key="sk-...", bu
     usd_per_million_tokens: float | None = as_in_settings("hosted_usd_per_million_tokens", "US$ per million tokens")
     tokenizer: str | None = as_in_settings("hosted_tokenizer", "Tokenizer")
     epochs: int | None = as_in_settings("hosted_epochs", "Epochs")
+    beta: float | None = as_in_settings("hosted_beta", "Beta, for preferences")
     wait_hours: float | None = as_in_settings("hosted_wait_hours", "Longest wait, in hours")

@@ -92,11 +92,16 @@ def models(assistant: str) -> Shown:
 
 @assistant_command("train")
 @click.option(
-    "--method", type=click.Choice(["lora", "openai", "auto", "dpo", "kto"]), default="lora", show_default=True
+    "--method",
+    type=click.Choice(["lora", "openai", "auto", "dpo", "kto", "openai-dpo"]),
+    default="lora",
+    show_default=True,
+    help="Labels: lora here, openai at a vendor, auto where it fits. Preferences: dpo here, openai-dpo at the vendor. "
+    "Ratings: kto.",
 )
 @click.option("--force", is_flag=True, help="Train below the threshold; also pay again for a hosted job that failed.")
 def train(assistant: str, method: str, force: bool) -> Shown:
-    """Train on the accepted labels, or preferences (dpo) or ratings (kto), and register the candidate release."""
+    """Train on the accepted labels, preferences or ratings, and register the candidate release."""
     from flows.acting import show_training
 
     return asyncio.run(show_training(assistant, method, force))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from prefect import flow
 from pydantic import Field
@@ -26,23 +25,23 @@ from tasks.core.documents import Snapshot
 from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retraining import RetrainDecision
-from tasks.core.taught_rows import OpinionMethod
-from tasks.core.training_method import MethodChoice
+from tasks.core.taught_rows import LEARNS
+from tasks.core.training_method import Asked, MethodChoice
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
-from tasks.training import TrainingReport
-from tasks.training_choice import choose_where
+from tasks.training import RegisteredModel, TrainingReport
+from tasks.training_choice import choice_of, choose_where
 from tasks.training_records import CURVES, curve_table
 
 
 class RetrainRequest(AssistantRequest):
     """Whether to train regardless, and how far to go."""
 
-    method: Literal["lora", "openai", "auto", "dpo", "kto"] = Field(
+    method: Asked = Field(
         title="Method",
         default="lora",
-        description="LoRA here, OpenAI's fine-tuning protocol at a vendor, what fits best, or here again: DPO on "
-        "preferences, KTO on ratings",
+        description="On labels: LoRA here, OpenAI's fine-tuning protocol at a vendor, or what fits best. On "
+        "preferences: DPO here, or at the vendor (openai-dpo). On ratings: KTO here",
     )
     force: bool = Field(
         title="Force",
@@ -109,13 +108,16 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
-    if request.method in ("dpo", "kto"):
-        made, choice = await learn_opinions(bench, request.method, start, snapshot)
+    learns = LEARNS.get(request.method)
+    if learns:
+        if request.method == "openai-dpo":  # a vendor reads worked examples as turns, and learns one turn
+            start = start.model_copy(update={"prompt": training.tuned_prompt(start.prompt)})
+        made, choice = await learn_opinions(bench, request, start, snapshot)
         manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
     else:
         made, choice = await train(bench, request, start, snapshot)
         manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
-    what = preferences.NAMES[request.method] if request.method in ("dpo", "kto") else "labels"
+    what = preferences.NAMES[learns] if learns else "labels"
     release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} {what}")
     if not request.evaluate:
         return RetrainReport(decision, made, release, None, None, choice=choice)
@@ -126,9 +128,9 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
 
 async def due(bench: Workbench, request: RetrainRequest) -> RetrainDecision:
     """Whether there is enough to train on, labels or opinions."""
-    if request.method in ("dpo", "kto"):
+    if learns := LEARNS.get(request.method):
         least = bench.settings.preferences.least
-        return await perform(preferences.enough_opinions, bench.training, request.method, least, force=request.force)
+        return await perform(preferences.enough_opinions, bench.training, learns, least, force=request.force)
     return await perform(training.decide, bench.training, force=request.force)
 
 
@@ -160,15 +162,23 @@ async def train(
 
 
 async def learn_opinions(
-    bench: Workbench, method: OpinionMethod, start: ReleaseManifest, snapshot: Snapshot
+    bench: Workbench, request: RetrainRequest, start: ReleaseManifest, snapshot: Snapshot
 ) -> tuple[TrainingReport, MethodChoice]:
     """The served model after today's preferences or ratings, learned on prompts as its release serves them."""
-    preferring = bench.preferring(start.model, method)
+    hosted = request.method == "openai-dpo"
+    preferring = (
+        bench.preferring_hosted(start.model, another=request.force)
+        if hosted
+        else bench.preferring(start.model, LEARNS[request.method])
+    )
     rows = await perform(preferences.render_opinions, preferring, reference(snapshot), start.prompt, start.retrieval)
-    begins = start.model.adapter or "the base"
-    choice = MethodChoice(method, f"{method.upper()}: asked for, beginning with {begins}. {rows.sentence}")
+    choice = choice_of(preferring, rows)
     log(choice.reason)
-    progress = all_of(shown_progress(), drawn_progress(f"{bench.assistant}-training-progress"))
+    progress = all_of(
+        shown_progress(),
+        logged_progress() if hosted and not shown_progress() else None,
+        None if hosted else drawn_progress(f"{bench.assistant}-training-progress"),
+    )
     made = await perform(preferences.learn_and_register, preferring, rows, progress)
     await publish_curves(bench, made)
     return made, choice
@@ -184,13 +194,12 @@ async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
 def waiting_model(bench: Workbench, method: str = "lora") -> bool:
     """Whether the newest model was trained and never judged to the end, as when its run was killed.
 
-    Models of labels, of preferences and of ratings are looked at each by themselves.
+    Models of labels, of ratings, and of preferences here and at a vendor are looked at each by themselves.
 
     Where people approve new models, one with a verdict is theirs: waiting for them or refused, it is not trained again.
     """
     models = bench.trainings.models(bench.assistant)
-    kind = method if method in ("dpo", "kto") else "supervised"
-    newest = next((one for one in models if one.lineage.method == kind), None)
+    newest = next((one for one in models if _made_by(one, method)), None)
     if newest is None:
         return False
     theirs = bench.settings.policy.approval.ask in {"always", "new-model"}
@@ -201,3 +210,10 @@ def waiting_model(bench: Workbench, method: str = "lora") -> bool:
             if row.id in served or (judged is not None and (theirs or judged.verdict != "PROMOTE")):
                 return False
     return True
+
+
+def _made_by(model: RegisteredModel, method: str) -> bool:
+    learns = LEARNS.get(method)
+    if learns is None:
+        return model.lineage.method == "supervised"
+    return model.lineage.method == learns and (model.ref.kind == "hosted") == (method == "openai-dpo")

@@ -185,12 +185,20 @@ class Settings(BaseSettings):
         default=None, ge=0, description="What one assistant's hosted trainings may cost in 30 days, at most"
     )
     hosted_usd_per_million_tokens: float | None = Field(
-        default=None, ge=0, description="What training costs, where it is not a model whose price is known"
+        default=None,
+        ge=0,
+        description="What training costs; none: OpenAI's list price, as it was when it was written down here",
     )
     hosted_tokenizer: Path | None = Field(
         default=None, description="tokenizer.json of the hosted model: counts tokens, and so cost, exactly"
     )
     hosted_epochs: int = Field(default=3, ge=1, le=50, description="Passes over the examples, each of them paid for")
+    hosted_beta: float | None = Field(
+        default=None,
+        gt=0,
+        le=2,
+        description="How strongly a model is held to what it was by DPO at a vendor; none: as the vendor sets it",
+    )
     hosted_poll_seconds: float = Field(default=60, gt=0, description="Longest time between two looks at a job")
     hosted_settle_seconds: float = Field(
         default=180, ge=90, description="A job that is not listed this long after it was asked for does not exist"

@@ -128,6 +128,12 @@ class Workbench(Toolbox):
 
         return preference_bench(self, start, method)
 
+    def preferring_hosted(self, start: ModelRef, *, another: bool = False) -> PreferenceBench:
+        """The same at the vendor. another: a new attempt where the last ended without a model."""
+        from tasks.preferences import at_vendor
+
+        return at_vendor(self.training, self.hosted, start, self.settings.hosted_beta, another=another)
+
     @cached_property
     def choice(self) -> ChoiceBench:
         """For tasks.training_choice."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.errors import NotEnoughLabels
-from tasks.core.hosted_cost import usd
+from tasks.core.hosted_cost import Price, usd
 from tasks.core.hosted_files import HostedFile, preference_file, supervised_file
 from tasks.core.hosted_jobs import HostedJob
 from tasks.core.ports import Progress, TrainedModel, TrainingRow
-from tasks.core.preference_rows import PreferenceRow
 from tasks.core.releases import ModelRef, canonical_json
 from tasks.core.retraining import intent_id
+from tasks.core.taught_rows import TaughtRow, opinion_intent, pairs_of
 from tasks.hosted_following import tune
 from tasks.hosted_training import HostedBench
 
@@ -49,19 +49,17 @@ class HostedTrainer:
 
     def prefer(
         self,
-        rows: Sequence[PreferenceRow],
-        validation: Sequence[PreferenceRow],
+        rows: Sequence[TaughtRow],
+        validation: Sequence[TaughtRow],
         workdir: Path,
         progress: Progress | None = None,
     ) -> TrainedModel:
         """The same from preferences, by DPO: the plan's method must be that. Its base may be a model tuned before."""
         if not rows:
             raise NotEnoughLabels("There are no preferences to train on.")
-        files = [preference_file(part) if part else None for part in (rows, validation)]
-        shas = [file.sha if file else None for file in files]
-        intent = "t-" + hashlib.sha256(canonical_json([shas, self.fingerprint]).encode()).hexdigest()[:32]
-        assert files[0] is not None  # there are rows
-        return self._tuned(intent, files[0], files[1], workdir, progress)
+        intent = opinion_intent(rows, validation, self.fingerprint)
+        checked = preference_file(pairs_of(validation)) if validation else None
+        return self._tuned(intent, preference_file(pairs_of(rows)), checked, workdir, progress)
 
     def _tuned(
         self,
@@ -75,7 +73,7 @@ class HostedTrainer:
             _write(workdir / f"{name}.jsonl", file)
         begun = self.bench.now()
         job = tune(self.bench, intent, training, validation, progress, another=self.another)
-        return _trained(job, len(training.lines), self.bench.now() - begun, self.bench.plan.usd_per_million_tokens)
+        return _trained(job, len(training.lines), self.bench.now() - begun, self.bench.plan.price)
 
 
 def _write(path: Path, file: HostedFile | None) -> None:
@@ -84,7 +82,7 @@ def _write(path: Path, file: HostedFile | None) -> None:
         path.write_bytes(file.content)
 
 
-def _trained(job: HostedJob, rows: int, seconds: float, price: float) -> TrainedModel:
+def _trained(job: HostedJob, rows: int, seconds: float, price: Price) -> TrainedModel:
     assert job.model is not None  # a succeeded job names its model
     billed = job.tokens if job.trained_tokens is None else job.trained_tokens
     metrics = {**job.metrics, "rows": float(rows), "seconds": seconds, "cost_usd": usd(billed, price)}

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tasks.core.errors import NotFound
 from tasks.core.hosted_checks import require_valid
-from tasks.core.hosted_cost import Estimate, committed_usd, estimate, require_budget
+from tasks.core.hosted_cost import Estimate, Price, committed_usd, estimate, require_budget
 from tasks.core.hosted_files import HostedFile, TokenCount
 from tasks.core.hosted_jobs import ENDED, HostedJob, Method, Pace
 from tasks.core.hosted_retirement import Vendor, require_open
@@ -52,7 +52,7 @@ class HostedPlan:
     base: str
     vendor: Vendor
     budget_usd: float
-    usd_per_million_tokens: float
+    price: Price
     method: Method = "supervised"
     epochs: int = 3
     seed: int = 0
@@ -91,10 +91,10 @@ def begin(
 
     def decide(row: HostedJob | None, others: Sequence[HostedJob]) -> HostedJob:
         if row is None:
-            require_budget(asked, others, plan.budget_usd, now)
+            require_budget(asked, others, plan.budget_usd, now, plan.method)
             return fresh
         if _tries_again(row, another):
-            require_budget(asked, [*others, row], plan.budget_usd, now)
+            require_budget(asked, [*others, row], plan.budget_usd, now, plan.method)
             return again(row, fresh, committed_usd(row))
         return row
 
@@ -104,10 +104,10 @@ def begin(
 def check(bench: HostedBench, training: HostedFile, validation: HostedFile | None) -> Estimate:
     """What the training would cost, once the files, the vendor and the key have been found fit for it."""
     plan = bench.plan
-    require_open(plan.base, plan.vendor, datetime.fromtimestamp(bench.now(), UTC).date())
+    require_open(plan.base, plan.vendor, datetime.fromtimestamp(bench.now(), UTC).date(), plan.method)
     require_valid(training, validation, plan.method, plan.tokens, bench.golden())
-    asked = estimate(training, plan.method, plan.epochs, plan.usd_per_million_tokens, plan.tokens)
-    require_budget(asked, bench.jobs.jobs(bench.assistant), plan.budget_usd, bench.now())
+    asked = estimate(training, plan.method, plan.epochs, plan.price, plan.tokens)
+    require_budget(asked, bench.jobs.jobs(bench.assistant), plan.budget_usd, bench.now(), plan.method)
     bench.vendor.check()
     return asked
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from tasks.core.contributors import Shared, within_share
 from tasks.core.documents import Hit
 from tasks.core.errors import NotEnoughLabels
+from tasks.core.hosted_start import hosted_start
 from tasks.core.labels import Split
 from tasks.core.opinions import Opinion, Preference, Rating, to_train_on
 from tasks.core.ports import Progress, TrainedModel
 from tasks.core.rating_rows import RatingRow, kinds
-from tasks.core.releases import PromptSpec, RetrievalSettings, SnapshotRef
+from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
 from tasks.core.retraining import RetrainDecision
 from tasks.core.taught_rows import OpinionMethod, TaughtRow, opinion_intent, taught_rows
 from tasks.datasets import opinion_lines
+from tasks.hosted_trainer import HostedTrainer
+from tasks.hosted_training import HostedBench
 from tasks.retrieval import retrieve, surroundings
 from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport, trained_once
 
@@ -47,8 +50,9 @@ class PreferenceBench:
 
     training: TrainingBench
     trainer: LearnsPreferences
-    start: str | None = None  # the adapter it begins with; None: the base
+    start: str | None = None  # the adapter, or hosted model, it begins with; None: the base
     method: OpinionMethod = "dpo"
+    hosted: HostedBench | None = None  # where it learns; None: here
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,20 @@ class RenderedOpinions:
         if self.method == "dpo":
             return bool(self.train)
         return all(kinds(row for row in self.train if isinstance(row, RatingRow)))
+
+
+def at_vendor(
+    training: TrainingBench, hosted: HostedBench, served: ModelRef, beta: float | None, *, another: bool = False
+) -> PreferenceBench:
+    """The bench of DPO at a vendor, from the served model where that is hosted. Asks nobody.
+
+    another: a new attempt where the last ended without a model. Raises BadSetting as `hosted_start` does.
+    """
+    made_from = {job.model: job.base for job in hosted.jobs.jobs(hosted.assistant) if job.model}
+    start = hosted_start(served, hosted.plan.base, made_from)
+    plan = replace(hosted.plan, base=start or hosted.plan.base, method="dpo", beta=beta)
+    learning = replace(hosted, plan=plan)
+    return PreferenceBench(training, HostedTrainer(learning, another), start, "dpo", learning)
 
 
 def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, force: bool = False) -> RetrainDecision:

@@ -48,9 +48,7 @@ def hosted_bench(
         base=base,
         vendor=vendor,
         budget_usd=budget,
-        usd_per_million_tokens=price_of(
-            base, settings.hosted_usd_per_million_tokens, at_openai=settings.hosted_base_url is None
-        ),
+        price=price_of(base, settings.hosted_usd_per_million_tokens, at_openai=settings.hosted_base_url is None),
         epochs=settings.hosted_epochs,
         tokens=token_count(settings.hosted_tokenizer),
         pace=Pace(

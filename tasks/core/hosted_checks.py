@@ -94,6 +94,8 @@ def _read(line: str, method: Method) -> tuple[Mapping[str, object] | None, list[
         return example, _wrong_chat(example.get("messages"), "messages", ends_with="assistant")
     given = example.get("input")
     wrong = _wrong_chat(given.get("messages") if isinstance(given, dict) else None, "input.messages", ends_with="user")
+    if not wrong and sum(one["role"] == "user" for one in example["input"]["messages"]) != 1:
+        wrong.append("input.messages: more than one turn; preferences are learned of one question and its answers")
     for name in OUTPUTS:
         wrong += _wrong_output(example.get(name), name)
     if not wrong and example[OUTPUTS[0]] == example[OUTPUTS[1]]:
@@ -149,8 +151,9 @@ def _repeated(lines: Sequence[str]) -> Iterator[Problem]:
 
 
 def _contradictions(examples: Mapping[int, Mapping[str, object]], method: Method) -> Iterator[Problem]:
-    """The same prompt with another answer teaches neither."""
-    if method != "supervised":
+    """The same prompt with another answer, or with the same two answers the other way round, teaches neither."""
+    if method == "dpo":
+        yield from _turned_round(examples)
         return
     first: dict[str, tuple[int, str]] = {}
     for number, example in examples.items():
@@ -158,6 +161,15 @@ def _contradictions(examples: Mapping[int, Mapping[str, object]], method: Method
         at, answer = first.setdefault(json.dumps(prompt), (number, last["content"]))
         if answer != last["content"]:
             yield Problem(number, f"asks what line {at} asks, and wants another answer")
+
+
+def _turned_round(examples: Mapping[int, Mapping[str, object]]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for number, example in examples.items():
+        prompt, answers = example["input"], [example[name] for name in OUTPUTS]
+        if at := first.get(json.dumps([prompt, *reversed(answers)])):
+            yield Problem(number, f"prefers the answer to which line {at} prefers the other")
+        first.setdefault(json.dumps([prompt, *answers]), number)
 
 
 def _golden(examples: Mapping[int, Mapping[str, object]], method: Method, golden: Sequence[str]) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from tasks.core.errors import (
 
 RETIRED_CODES = frozenset({"training_not_available", "fine_tuning_not_available", "fine_tuning_disabled"})
 NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "exceeded_quota", "billing_not_active"})
-LOCAL = "train here: `ratchet train --method lora`"
+LOCAL = "train here: `ratchet train --method lora`, or `--method dpo` on preferences"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,11 @@ Active = Literal["validating_files", "queued", "running", "paused"]
 Ended = Literal["succeeded", "failed", "cancelled", "retired"]
 State = Literal[Early, Active, Ended]
 
+AT_VENDOR: Final[Mapping[Method, str]] = {"supervised": "openai", "dpo": "openai-dpo"}
+"""The `--method` that trains at a vendor."""
+HERE: Final[Mapping[Method, str]] = {"supervised": "lora", "dpo": "dpo"}
+"""The one that learns the same here."""
+
 EARLY: Final[frozenset[str]] = frozenset(get_args(Early))
 ACTIVE: Final[frozenset[str]] = frozenset(get_args(Active))
 ENDED: Final[frozenset[str]] = frozenset(get_args(Ended))

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Literal
 
 from tasks.core.errors import TrainingRetired
+from tasks.core.hosted_jobs import HERE, Method
 
 Vendor = Literal["openai", "azure", "other"]
 ALARM_DAYS = (90, 30, 7)
@@ -76,13 +77,13 @@ def retirement_of(model: str, vendor: Vendor) -> Retirement | None:
     return next((one for one in RETIREMENTS if one.vendor == vendor and one.model == base_of(model)), None)
 
 
-def require_open(base: str, vendor: Vendor, today: date) -> None:
+def require_open(base: str, vendor: Vendor, today: date, method: Method = "supervised") -> None:
     """Raises TrainingRetired once no job can be created any more, before anything is uploaded."""
     ends = TRAINING_ENDS.get(vendor)
     if ends is not None and vendor not in APPROXIMATE and today >= ends:
         raise TrainingRetired(
             f"OpenAI has created no fine-tuning jobs since {ends.isoformat()}, so {base} cannot be tuned there. Train "
-            "here: `ratchet train --method lora`.",
+            f"here: `ratchet train --method {HERE[method]}`.",
             ended=ends.isoformat(),
         )
 

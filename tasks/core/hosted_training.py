@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.core.errors import HostedJobCancelled, HostedJobFailed, IntegrityFailure, RatchetError, TrainingRetired
-from tasks.core.hosted_jobs import ACTIVE, ENDED, HostedJob, JobError, Pace, RemoteJob, State
+from tasks.core.hosted_jobs import ACTIVE, AT_VENDOR, ENDED, HERE, HostedJob, JobError, Pace, RemoteJob, State
 
 _FOUND = frozenset({*ACTIVE, "succeeded", "failed", "cancelled"})
 TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -108,19 +108,19 @@ def ending(job: HostedJob) -> RatchetError:
     """The error of a job that ended without a model."""
     told = job.error or JobError("unknown", "the vendor did not say why")
     where = f"Fine-tuning job {job.job or 'of ' + job.intent} on {job.base}"
-    again = "`ratchet train --method openai --force`"
+    again = f"`ratchet train --method {AT_VENDOR[job.method]} --force`"
+    here = f"`ratchet train --method {HERE[job.method]}`"
     if job.state == "cancelled":
         return HostedJobCancelled(f"{where} was cancelled. Start another attempt: {again}.", job=job.job)
     if job.state == "retired":
         return TrainingRetired(
-            f"{where} cannot be created: {told.message} Train here instead: `ratchet train --method lora`. If access "
-            f"is back: {again}.",
+            f"{where} cannot be created: {told.message} Train here instead: {here}. If access is back: {again}.",
             vendor_code=told.code,
         )
     return HostedJobFailed(
         f"{where} failed: {told.code}: {told.message}"
         + (f" (in {told.param})" if told.param else "")
-        + f". No label was consumed. Mend what it names, then {again}, or train here: `ratchet train --method lora`.",
+        + f". No label was consumed. Mend what it names, then {again}, or train here: {here}.",
         job=job.job,
         vendor_code=told.code,
         vendor_message=told.message,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from tasks.core.documents import Hit
+from tasks.core.errors import UsageError
 from tasks.core.opinions import Opinion, Preference
 from tasks.core.passages import Surroundings, joined
 from tasks.core.preference_rows import PreferenceRow, preference_row
@@ -14,6 +15,8 @@ from tasks.core.rating_rows import RatingRow, rating_row
 from tasks.core.releases import PromptSpec, canonical_json
 
 OpinionMethod = Literal["dpo", "kto"]
+LEARNS: Mapping[str, OpinionMethod] = {"dpo": "dpo", "kto": "kto", "openai-dpo": "dpo"}
+"""What each `--method` that learns from what people think makes of it; the others learn from labels."""
 TaughtRow = PreferenceRow | RatingRow
 
 
@@ -34,6 +37,15 @@ def taught_rows(
         for one, found in shown
     )
     return tuple(row for row in rows if row is not None)
+
+
+def pairs_of(rows: Iterable[TaughtRow]) -> tuple[PreferenceRow, ...]:
+    """The rows, each a pair. Raises UsageError for a rating: OpenAI's protocol has no KTO."""
+    given = tuple(rows)
+    pairs = tuple(row for row in given if isinstance(row, PreferenceRow))
+    if len(pairs) < len(given):
+        raise UsageError("Ratings are learned here only: `ratchet train --method kto`.")
+    return pairs
 
 
 def opinion_intent(rows: Sequence[TaughtRow], validation: Sequence[TaughtRow], trainer: str) -> str:

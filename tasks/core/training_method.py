@@ -11,9 +11,15 @@ from tasks.core.hosted_checks import MIN_EXAMPLES
 from tasks.core.hosted_cost import Estimate
 from tasks.core.hosted_retirement import TRAINING_ENDS, Vendor, retirement_of
 
-Asked = Literal["lora", "openai", "auto", "dpo", "kto"]
-Chosen = Literal["lora", "openai", "dpo", "kto"]
-_NAMES: Mapping[Chosen, str] = {"lora": "LoRA", "openai": "Hosted", "dpo": "DPO", "kto": "KTO"}
+Asked = Literal["lora", "openai", "auto", "dpo", "kto", "openai-dpo"]
+Chosen = Literal["lora", "openai", "dpo", "kto", "openai-dpo"]
+NAMES: Mapping[Chosen, str] = {
+    "lora": "LoRA",
+    "openai": "Hosted",
+    "dpo": "DPO",
+    "kto": "KTO",
+    "openai-dpo": "Hosted DPO",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,13 @@ def choose_method(asked: Asked, facts: MethodFacts, limits: MethodLimits, today:
     'LoRA: no hosted base model is configured.'
     """
     if asked != "auto":
-        return MethodChoice(asked, f"{_NAMES[asked]}: asked for.")
+        return MethodChoice(asked, f"{NAMES[asked]}: asked for.")
     if facts.hosted is None:
         return MethodChoice("lora", "LoRA: no hosted base model is configured.")
     if against := _against(facts.hosted, facts.rows, limits, today):
         return MethodChoice("lora", f"LoRA: {against}.")
     if because := _too_slow_here(facts, facts.hosted, limits):
-        return MethodChoice("openai", f"Hosted: {because}; {facts.hosted.estimate.sentence}.")
+        return MethodChoice("openai", f"Hosted: {because}.")
     return MethodChoice("lora", f"LoRA: {_fast_enough(facts, limits)}, and it costs nothing.")
 
 

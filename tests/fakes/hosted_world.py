@@ -13,6 +13,7 @@ from typing import Any
 from hosted_vendor import FAULTS, Clock, MemoryFineTuning, Refused, Vendor
 
 from tasks.core.errors import RatchetError
+from tasks.core.hosted_cost import Price
 from tasks.core.hosted_files import HostedFile, TokenCount, supervised_file
 from tasks.core.hosted_jobs import ENDED, HostedJob, Pace
 from tasks.core.ports import FineTuning, Message, TrainingRow
@@ -136,7 +137,7 @@ class World:
                 base=given.get("base", "tiny-base"),
                 vendor=given.get("at", "openai"),
                 budget_usd=self.budget_usd,
-                usd_per_million_tokens=PRICE,
+                price=Price(PRICE),
                 epochs=self.epochs,
                 tokens=count,
                 pace=self.pace,

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from api_schema import wrong_answer, wrong_request
 from chat_fakes import ReadingModel
-from hosted_vendor import AFTER, BASES, RETRY_AFTER, Fault, Refused, Vendor
+from hosted_vendor import AFTER, RETRY_AFTER, Fault, Refused, Vendor
 from http_fake import QuietHandler, serving
 from openai_embeddings_fake import KEY
 
@@ -43,6 +43,13 @@ class HostedServer:
     chat_refuses: frozenset[str] = frozenset()
     chat_faults: list[int] = field(default_factory=list)  # statuses
     lock: Any = field(default_factory=threading.RLock)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of a Ratchet that trains here."""
+        told = {"BASE_MODEL": "tiny-base", "BASE_URL": self.url, "API_KEY": KEY, "BUDGET_USD": "1"}
+        told |= {"USD_PER_MILLION_TOKENS": "3", "POLL_SECONDS": "0.05"}
+        return {f"RATCHET_HOSTED_{name}": value for name, value in told.items()}
 
     def sent(self, method: str, path: str) -> list[Any]:
         return [body for m, p, body in self.requests if (m, p) == (method, path)]
@@ -155,9 +162,7 @@ class _Handler(QuietHandler):
     # ── chat ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _models(self) -> list[str]:
-        vendor = self.state.vendor
-        made = [vendor.model_of(one) for one in vendor.made if one.status(vendor.clock()) == "succeeded"]
-        return [*BASES, *made]
+        return self.state.vendor.models()
 
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.state.chat_faults:

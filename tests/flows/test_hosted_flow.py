@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hosted_vendor import Clock, Vendor
+from hosted_vendor import FastClock, Vendor
 from hosted_world import rows
-from openai_embeddings_fake import KEY
 from openai_hosted_fake import HostedServer, hosted_server
 
 from flows.cli import ratchet
@@ -34,29 +31,11 @@ PUMPS = range(2, 10)
 Run = Callable[..., Result]
 
 
-@dataclass
-class FastClock(Clock):
-    """A hundred times as fast as ours, so that a job of half a minute is over in a moment."""
-
-    began: float = 0.0
-
-    def __call__(self) -> float:
-        self.began = self.began or time.time()
-        return self.began + 100 * (time.time() - self.began)
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedServer]:
     with hosted_server(Vendor(FastClock())) as running:
-        for name, value in {
-            "BASE_MODEL": "tiny-base",
-            "BASE_URL": running.url,
-            "API_KEY": KEY,
-            "BUDGET_USD": "1",
-            "USD_PER_MILLION_TOKENS": "3",
-            "POLL_SECONDS": "0.05",
-        }.items():
-            monkeypatch.setenv(f"RATCHET_HOSTED_{name}", value)
+        for name, value in running.settings.items():
+            monkeypatch.setenv(name, value)
         yield running
         assert running.violations == []
 
@@ -179,7 +158,8 @@ async def test_the_flow_tells_the_vendors_events_in_its_log(
     assert report.choice is not None
     assert report.choice.method == "openai"
     said = [record.getMessage() for record in caplog.records]
-    assert "Hosted: asked for." in said
+    [why] = [text for text in said if text.startswith("Hosted: asked for. A new job costs at most ")]
+    assert "at $3.00 per million, as RATCHET_HOSTED_USD_PER_MILLION_TOKENS says." in why
     assert "hosted training: Step 4/4: training loss=0.50" in said
 
 

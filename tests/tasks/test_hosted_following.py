@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hosted_vendor import RETRY_AFTER, Fault, MemoryFineTuning, Refused
@@ -24,12 +27,16 @@ from tasks.core.errors import (
     RateLimited,
     Stopped,
     TrainingRetired,
+    UsageError,
     WrongKey,
 )
+from tasks.core.hosted_cost import Price
 from tasks.core.hosted_files import supervised_file
 from tasks.core.hosted_jobs import HostedJob, Pace
 from tasks.core.ports import Message
 from tasks.core.preference_rows import PreferenceRow
+from tasks.core.rating_rows import RatingRow
+from tasks.core.taught_rows import opinion_intent
 from tasks.hosted_following import tune
 from tasks.hosted_trainer import HostedTrainer
 from tasks.hosted_training import begin
@@ -493,17 +500,58 @@ def test_the_trainer_gives_a_hosted_model_and_leaves_what_it_uploaded(world: Wor
 
 def test_prices_budgets_and_keys_are_no_part_of_what_is_trained(world: World) -> None:
     bench = world.bench()
-    dearer = replace(bench, plan=replace(bench.plan, budget_usd=99.0, usd_per_million_tokens=9.0))
+    dearer = replace(bench, plan=replace(bench.plan, budget_usd=99.0, price=Price(9.0)))
     longer = replace(bench, plan=replace(bench.plan, epochs=4))
     first = HostedTrainer(bench).fingerprint
     assert HostedTrainer(dearer, another=True).fingerprint == first != HostedTrainer(longer).fingerprint
 
 
-def test_preferences_train_by_dpo(world: World, tmp_path: Path) -> None:
-    bench = world.bench()
-    trainer = HostedTrainer(replace(bench, plan=replace(bench.plan, method="dpo", beta=0.2)))
-    pairs = [PreferenceRow(f"l-{n}", (Message("user", f"Question {n}?"),), "yes", "no") for n in range(10)]
-    assert trainer.prefer(pairs, [], tmp_path).model.kind == "hosted"
+PAIRS = [PreferenceRow(f"l-{n}", (Message("user", f"Question {n}?"),), "yes", "no") for n in range(12)]
+
+
+def preferring(world: World, **changed: Any) -> HostedTrainer:
+    bench = world.bench(**changed)
+    return HostedTrainer(replace(bench, plan=replace(bench.plan, method="dpo", beta=0.2)))
+
+
+def test_preferences_train_by_dpo_under_the_name_of_their_training(world: World, tmp_path: Path) -> None:
+    trainer = preferring(world)
+    assert trainer.prefer(PAIRS[:10], PAIRS[10:], tmp_path).model.kind == "hosted"
     [made] = world.vendor.made
-    assert made.body["method"]["type"] == "dpo"
-    assert row(world, world.jobs.jobs("default")[0].intent).method == "dpo"
+    assert made.body["method"] == {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 3, "beta": 0.2}}}
+    assert row(world, opinion_intent(PAIRS[:10], PAIRS[10:], trainer.fingerprint)).method == "dpo"
+    sent = [file.content for file in world.vendor.files.values()]
+    assert sent == [(tmp_path / f"{name}.jsonl").read_bytes() for name in ("training", "validation")]
+
+
+def test_a_death_at_any_call_pays_for_preferences_once(tmp_path: Path) -> None:
+    deaths = 0
+    for at, after in itertools.product(range(40), (False, True)):
+        world = World()
+
+        def die() -> None:
+            raise Died
+
+        strikes = {(at, after): die}
+        vendor = Interrupted(MemoryFineTuning(world.vendor), itertools.count(), strikes)
+        with suppress(Died):
+            preferring(world, vendor=vendor).prefer(PAIRS, [], tmp_path)
+        deaths += not strikes
+        model = preferring(world).prefer(PAIRS, [], tmp_path).model
+        world.vendor.to_the_end()
+        assert [world.vendor.model_of(job) for job in world.vendor.paid] == [model.base], (at, after)
+        assert len(world.vendor.files) == 1
+    assert deaths > 30
+
+
+def test_ratings_are_no_file_for_a_vendor(world: World, tmp_path: Path) -> None:
+    rated = RatingRow("v-1", PAIRS[0].prompt, "yes", good=True)
+    with pytest.raises(UsageError, match="`ratchet train --method kto`"):
+        preferring(world).prefer([*PAIRS, rated], [], tmp_path)
+    assert world.vendor.calls == []
+
+
+def test_what_ends_the_training_of_preferences_names_the_methods_that_go_on(world: World, tmp_path: Path) -> None:
+    world.clock.now = datetime(2027, 1, 7, tzinfo=UTC).timestamp()
+    with pytest.raises(TrainingRetired, match=r"Train here: `ratchet train --method dpo`"):
+        preferring(world).prefer(PAIRS, [], tmp_path)

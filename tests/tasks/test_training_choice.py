@@ -64,7 +64,8 @@ def test_what_is_asked_for_needs_no_vendor_to_be_opened() -> None:
 
 def test_the_vendors_end_is_told_with_the_choice() -> None:
     choice = choose_where(bench(World()), "openai", ROWS)
-    assert choice.reason.startswith("Hosted: asked for. Nobody can create fine-tuning jobs there from 2027-01-06")
+    assert choice.reason.startswith("Hosted: asked for. A new job costs ")
+    assert "at $3.00 per million, as RATCHET_HOSTED_USD_PER_MILLION_TOKENS says. Nobody can create" in choice.reason
 
 
 def test_what_was_spent_is_no_longer_left() -> None:

@@ -22,6 +22,7 @@ from infra.adapters.open_hosted import hosted_bench, hosted_key
 from infra.adapters.openai_fine_tuning import OpenAiFineTuning, body_of
 from infra.settings import Settings
 from tasks.core.errors import BadSetting, HostedUnavailable, OutcomeUnknown, WrongKey
+from tasks.core.hosted_cost import PRICES_RECORDED, Price
 from tasks.core.hosted_files import TokenCount, supervised_file
 from tasks.core.hosted_jobs import HostedJob, JobRequest
 from tasks.core.ports import Message
@@ -241,7 +242,7 @@ def test_what_is_not_set_is_said_before_anything_is_asked(
 
 def test_a_listed_model_at_openai_needs_a_base_a_budget_and_a_key(tmp_path: Path) -> None:
     bench = opened(tmp_path)
-    assert (bench.plan.vendor, bench.plan.usd_per_million_tokens) == ("openai", 5.0)
+    assert (bench.plan.vendor, bench.plan.price) == ("openai", Price(5.0, PRICES_RECORDED))
     assert bench.vendor.name == "api.openai.com"
 
 

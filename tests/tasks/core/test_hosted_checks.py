@@ -149,6 +149,22 @@ def test_a_preference_that_teaches_nothing_is_refused(row: PreferenceRow, proble
     assert any(problem in str(one) for one in problems(preference_file([row]), "dpo", WORDS))
 
 
+def test_preferences_of_more_than_one_turn_are_refused() -> None:
+    turns = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+    [problem] = problems(preference_file([replace(pair(1), prompt=turns)]), "dpo", WORDS)
+    assert problem.reason.startswith("input.messages: more than one turn")
+
+
+def test_one_question_with_its_answers_the_other_way_round_is_refused() -> None:
+    [problem] = problems(preference_file([pair(1), pair(2), pair(1, "no", "yes")]), "dpo", WORDS)
+    assert str(problem) == "line 3: prefers the answer to which line 1 prefers the other"
+
+
+def test_a_golden_question_is_found_in_a_preference_too() -> None:
+    [problem] = problems(preference_file([pair(1), pair(2)]), "dpo", WORDS, ("question 2",))
+    assert str(problem) == "line 2: asks a golden question: 'question 2'"
+
+
 def test_a_line_never_holds_what_some_reader_takes_for_a_line_break() -> None:
     [line] = supervised_file([replace(rows()[0], completion="one\u2028two\x85three")]).lines
     assert line.splitlines() == [line]
