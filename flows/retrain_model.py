@@ -26,7 +26,7 @@ from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retraining import RetrainDecision
 from tasks.core.taught_rows import LEARNS
-from tasks.core.training_method import Asked, MethodChoice
+from tasks.core.training_method import NAMES, Asked, Chosen, MethodChoice
 from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 from tasks.training import RegisteredModel, TrainingReport
@@ -104,7 +104,8 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
     for alarm in retirements(bench):
         log(alarm.sentence)
     decision = await due(bench, request)
-    if not decision.train and not waiting_model(bench, request.method):
+    left = None if decision.train else left_unjudged(bench, request.method)
+    if not decision.train and left is None:
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
@@ -112,10 +113,10 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
     if learns:
         if request.method == "openai-dpo":  # a vendor reads worked examples as turns, and learns one turn
             start = start.model_copy(update={"prompt": training.tuned_prompt(start.prompt)})
-        made, choice = await learn_opinions(bench, request, start, snapshot)
+        made, choice = taken_up(left) if left else await learn_opinions(bench, request, start, snapshot)
         manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
     else:
-        made, choice = await train(bench, request, start, snapshot)
+        made, choice = taken_up(left) if left else await train(bench, request, start, snapshot)
         manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
     what = preferences.NAMES[learns] if learns else "labels"
     release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} {what}")
@@ -191,8 +192,24 @@ async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
         await publish_report(f"{bench.assistant}-training", curve_table(curves))
 
 
+def taken_up(model: RegisteredModel) -> tuple[TrainingReport, MethodChoice]:
+    """A waiting model as it is. Trained again on what has come since, a hosted one would be paid twice."""
+    made_by = model.lineage.method
+    here: Chosen = "lora" if made_by == "supervised" else made_by
+    at_vendor: Chosen = "openai-dpo" if made_by == "dpo" else "openai"
+    method = at_vendor if model.ref.kind == "hosted" else here
+    choice = MethodChoice(method, f"{NAMES[method]}: {model.id} was trained before and waits to be judged.")
+    log(choice.reason)
+    return TrainingReport(model, model.lineage.rows, 0.0), choice
+
+
 def waiting_model(bench: Workbench, method: str = "lora") -> bool:
-    """Whether the newest model was trained and never judged to the end, as when its run was killed.
+    """Whether there is one that `left_unjudged` finds."""
+    return left_unjudged(bench, method) is not None
+
+
+def left_unjudged(bench: Workbench, method: str = "lora") -> RegisteredModel | None:
+    """The newest model, where it was trained and never judged to the end, as when its run was killed.
 
     Models of labels, of ratings, and of preferences here and at a vendor are looked at each by themselves.
 
@@ -201,15 +218,15 @@ def waiting_model(bench: Workbench, method: str = "lora") -> bool:
     models = bench.trainings.models(bench.assistant)
     newest = next((one for one in models if _made_by(one, method)), None)
     if newest is None:
-        return False
+        return None
     theirs = bench.settings.policy.approval.ask in {"always", "new-model"}
     served = {promotion.release for promotion in bench.releases.history(bench.assistant)}
     for row in bench.releases.releases(bench.assistant):
         if row.manifest.model == newest.ref:
             judged = bench.evaluations.latest(bench.assistant, row.id)
             if row.id in served or (judged is not None and (theirs or judged.verdict != "PROMOTE")):
-                return False
-    return True
+                return None
+    return newest
 
 
 def _made_by(model: RegisteredModel, method: str) -> bool:

@@ -180,6 +180,25 @@ def test_the_same_preferences_again_pay_nothing(server: HostedServer, preferring
     assert consumed() == len(PUMPS)
 
 
+def test_a_model_that_waits_to_be_judged_is_not_trained_and_paid_again_for_a_preference_more(
+    server: HostedServer, preferring: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATCHET_PREFERENCES__LEAST", str(len(PUMPS)))
+    first = trained(force=False)
+    more = {"question": "At how many bar does pump 11 run, please?", "documents": ["pump-11.md"]}
+    more |= {"chosen": "Pump 11 runs at up to 110 bar.", "rejected": "No idea."}
+    (tmp_path / "more.jsonl").write_text(json.dumps(more))
+    assert import_labels(bench().labels, tmp_path / "more.jsonl").accepted == 1
+    again = trained(force=False)
+    assert (first.decision.train, again.decision.train, again.decision.new) == (True, False, 1)
+    assert first.training is not None
+    assert again.training is not None
+    assert again.choice is not None
+    assert (again.training.model, again.release) == (first.training.model, first.release)
+    assert "was trained before and waits to be judged" in again.choice.reason
+    assert len(server.vendor.made) == 1
+
+
 def test_it_goes_on_from_the_hosted_model_that_is_served_and_remembers_what_that_learned(
     server: HostedServer, preferring: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
