@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tasks.core.errors import InvalidTrainingFile
 from tasks.core.hosted_files import OUTPUTS, HostedFile, TokenCount, messages_of, tokens_of
@@ -20,13 +20,15 @@ SHOWN = 20  # problems in a message; `values` hold all
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a line; line 0 is the file."""
+    """What is wrong with a line, which label it comes from where that is known; line 0 is the file."""
 
     line: int
     reason: str
+    label: str = ""
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.reason}" if self.line else self.reason
+        of_label = f" ({self.label})" if self.label else ""
+        return f"line {self.line}{of_label}: {self.reason}" if self.line else self.reason
 
 
 def require_valid(
@@ -39,20 +41,21 @@ def require_valid(
     """Raises InvalidTrainingFile with every problem of both files at once. golden: its questions."""
     found = [("training file", p) for p in problems(training, method, tokens, golden)]
     if len(training.lines) < MIN_EXAMPLES:
-        few = f"{len(training.lines)} examples; a job takes at least {MIN_EXAMPLES}"
+        few = f"{len(training.lines)} examples; a job takes at least {MIN_EXAMPLES}: bring more, or train here"
         found.insert(0, ("training file", Problem(0, few)))
     if validation is not None:
         found += [("validation file", p) for p in problems(validation, method, tokens, golden)]
         both = set(training.lines) & set(validation.lines)
         if both:
             line = validation.lines.index(min(both)) + 1
-            found.append(("validation file", Problem(line, f"{len(both)} examples are in the training file too")))
+            reason = f"{len(both)} examples are in the training file too"
+            found.append(("validation file", _naming(validation, Problem(line, reason))))
     if found:
         said = [f"{where}, {problem}" for where, problem in found]
         more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
         raise InvalidTrainingFile(
-            f"{len(said)} problems in what would be uploaded, and nothing was: {'; '.join(said[:SHOWN])}{more}. "
-            "Review the labels they come from: `ratchet labels review`.",
+            f"{len(said)} problems in what would be uploaded, and nothing was: {'; '.join(said[:SHOWN])}{more}."
+            f"{_advice(one for _, one in found)}",
             problems=tuple(said),
         )
 
@@ -71,7 +74,17 @@ def problems(file: HostedFile, method: Method, tokens: TokenCount, golden: Seque
             if (size := tokens_of(line, method, tokens)) > MAX_EXAMPLE_TOKENS:
                 found.append(Problem(number, _too_long(size, tokens)))
     found += [*_repeated(file.lines), *_contradictions(valid, method), *_golden(valid, method, golden)]
-    return sorted(found, key=lambda one: one.line)
+    return sorted((_naming(file, one) for one in found), key=lambda one: one.line)
+
+
+def _naming(file: HostedFile, problem: Problem) -> Problem:
+    labels = dict(enumerate(file.made_of, start=1))
+    return replace(problem, label=labels.get(problem.line, ""))
+
+
+def _advice(found: Iterable[Problem]) -> str:
+    lines = any(one.line for one in found)
+    return " Take out what is wrong, by the id that its line has: `ratchet labels review --reject ID`." if lines else ""
 
 
 def _too_long(size: int, tokens: TokenCount) -> str:

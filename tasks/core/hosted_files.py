@@ -35,9 +35,18 @@ class TokenCount:
 
 @dataclass(frozen=True, slots=True)
 class HostedFile:
-    """The lines of one file, ready to upload."""
+    """The lines of one file, ready to upload. made_of: ids of the labels they come from, where that is known."""
 
     lines: tuple[str, ...]
+    made_of: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, lines: Iterable[tuple[str, str]]) -> HostedFile:
+        """Of lines, each with its label's id; a line that repeats another word for word would only be paid twice."""
+        first: dict[str, str] = {}
+        for line, label in lines:
+            first.setdefault(line, label)
+        return cls(tuple(first), tuple(first.values()))
 
     @property
     def content(self) -> bytes:
@@ -50,26 +59,28 @@ class HostedFile:
 
 
 def supervised_file(rows: Iterable[TrainingRow]) -> HostedFile:
-    """A line per row, the prompt as it is served; rows that repeat another word for word would only be paid twice."""
-    lines = (
-        _line({"messages": [*_turns(row.prompt), {"role": "assistant", "content": row.completion}]}) for row in rows
+    """A line per row, the prompt as it is served."""
+    return HostedFile.of(
+        (_line({"messages": [*_turns(row.prompt), {"role": "assistant", "content": row.completion}]}), row.label_id)
+        for row in rows
     )
-    return HostedFile(tuple(dict.fromkeys(lines)))
 
 
 def preference_file(rows: Iterable[PreferenceRow]) -> HostedFile:
     """A line per pair, for DPO."""
-    lines = (
-        _line(
-            {
-                "input": {"messages": _turns(row.prompt)},
-                "preferred_output": [{"role": "assistant", "content": row.chosen}],
-                "non_preferred_output": [{"role": "assistant", "content": row.rejected}],
-            }
+    return HostedFile.of(
+        (
+            _line(
+                {
+                    "input": {"messages": _turns(row.prompt)},
+                    "preferred_output": [{"role": "assistant", "content": row.chosen}],
+                    "non_preferred_output": [{"role": "assistant", "content": row.rejected}],
+                }
+            ),
+            row.label_id,
         )
         for row in rows
     )
-    return HostedFile(tuple(dict.fromkeys(lines)))
 
 
 def tokens_of(line: str, method: Method, tokens: TokenCount) -> int:

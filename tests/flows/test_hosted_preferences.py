@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -294,6 +295,24 @@ def test_fewer_than_ten_pairs_are_not_uploaded(server: HostedServer, preferring:
     gone = tuple(replace(one, state="rejected") for one in labels.opinions("default")[:3])
     labels.change("default", lambda _: LabelChanges(opinions_updated=gone))
     refused(server, InvalidTrainingFile, "9 examples; a job takes at least 10")
+
+
+def test_two_preferences_against_each_other_are_refused_and_the_message_names_one_to_reject(
+    server: HostedServer, run: Run, preferring: None, tmp_path: Path
+) -> None:
+    asked = {"question": "At how many bar does pump 11 run?", "documents": ["pump-11.md"]}
+    rude, kind = "Pump 11 runs at up to 110 bar!!", "Pump 11 runs at up to 110 bar."
+    both = [asked | {"chosen": kind, "rejected": rude}, asked | {"chosen": rude, "rejected": kind}]
+    (tmp_path / "both.jsonl").write_text("\n".join(map(json.dumps, both)))
+    import_labels(bench().labels, tmp_path / "both.jsonl")
+    [waits] = read(run("labels", "review", "--json"))["opinions"]
+    run("labels", "review", "--accept", waits["id"])  # a person may want both, and DPO here learns both
+    with pytest.raises(InvalidTrainingFile, match="prefers the answer to which line") as refusal:
+        trained()
+    [named] = re.findall(r"line \d+ \((p-\w+)\)", str(refusal.value))
+    assert run("labels", "review", "--reject", named).exit_code == 0
+    assert trained().training is not None
+    assert len(server.vendor.made) == 1
 
 
 def test_a_preference_about_a_golden_page_stops_before_anything_is_sent(server: HostedServer, preferring: None) -> None:

@@ -157,12 +157,12 @@ def test_preferences_of_more_than_one_turn_are_refused() -> None:
 
 def test_one_question_with_its_answers_the_other_way_round_is_refused() -> None:
     [problem] = problems(preference_file([pair(1), pair(2), pair(1, "no", "yes")]), "dpo", WORDS)
-    assert str(problem) == "line 3: prefers the answer to which line 1 prefers the other"
+    assert str(problem) == "line 3 (l-1): prefers the answer to which line 1 prefers the other"
 
 
 def test_a_golden_question_is_found_in_a_preference_too() -> None:
     [problem] = problems(preference_file([pair(1), pair(2)]), "dpo", WORDS, ("question 2",))
-    assert str(problem) == "line 2: asks a golden question: 'question 2'"
+    assert str(problem) == "line 2 (l-2): asks a golden question: 'question 2'"
 
 
 def test_a_line_never_holds_what_some_reader_takes_for_a_line_break() -> None:
@@ -173,3 +173,11 @@ def test_a_line_never_holds_what_some_reader_takes_for_a_line_break() -> None:
 
 def test_equal_content_has_one_hash_and_other_content_another() -> None:
     assert GOOD.sha == supervised_file(rows()).sha != supervised_file(rows(13)).sha
+
+
+def test_a_problem_names_the_label_to_take_out() -> None:
+    file = preference_file([*(pair(n) for n in range(12)), replace(pair(1, "no", "yes"), label_id="p-9")])
+    with pytest.raises(
+        InvalidTrainingFile, match=r"line 13 \(p-9\): prefers .* line 2 .*`ratchet labels review --reject ID`"
+    ):
+        require_valid(file, None, "dpo", WORDS)
