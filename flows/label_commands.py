@@ -88,7 +88,7 @@ def show_label_status(bench: Workbench) -> Shown:
 def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:
     """Decides on some, then lists what is still pending, each with the comments on its answer."""
     from tasks.comments import all_comments
-    from tasks.core.comments import beside, on_their_own
+    from tasks.core.comments import by_item, on_their_own
     from tasks.labels import labels_to_review, opinions_to_review
 
     read = _decide(bench, accept, reject)
@@ -97,15 +97,16 @@ def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[s
     labels, opinions = labels_to_review(bench.labels), opinions_to_review(bench.labels)
     comments = all_comments(bench.comments)
     alone = on_their_own(comments, [x.id for x in (*labels, *opinions)])
+    beside = by_item(comments)
     lines = [f"read with it: {x.id}  {x.sentence}" for x in read]
-    lines += [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" + _noted(beside(comments, x.id)) for x in labels]
+    lines += [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" + _noted(beside.get(x.id, ())) for x in labels]
     lines += [
-        f"{x.id}  {x.question}\n    {_said(x)}\n    {x.reason}" + _notes(x, beside(comments, x.id)) for x in opinions
+        f"{x.id}  {x.question}\n    {_said(x)}\n    {x.reason}" + _notes(x, beside.get(x.id, ())) for x in opinions
     ]
     lines += [_alone(x) for x in alone]
     listed = {
-        "pending": [_label(x) | {"comments": [c.as_json() for c in beside(comments, x.id)]} for x in labels],
-        "opinions": [_opinion(x) | {"comments": [c.as_json() for c in beside(comments, x.id)]} for x in opinions],
+        "pending": [_label(x) | {"comments": [c.as_json() for c in beside.get(x.id, ())]} for x in labels],
+        "opinions": [_opinion(x) | {"comments": [c.as_json() for c in beside.get(x.id, ())]} for x in opinions],
         "comments": [x.as_json() | {"question": x.question, "answer": x.answer, "release": x.release} for x in alone],
         "read": [x.as_json() for x in read],
     }
@@ -123,17 +124,13 @@ def _decide(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) 
             f"{comments[0]} is a comment, and nothing is trained on comments. Put it away: --reject {comments[0]}. To "
             "teach what it says, import a label."
         )
-    read: list[Comment] = []
+    put_away(bench.comments, *(one for one in reject if one.startswith(COMMENT)))
+    refused = [one for one in reject if not one.startswith(COMMENT)]
     for one in accept:
         accept_label(bench.labels, one)
-        read += put_away_beside(bench.comments, one)
-    for one in reject:
-        if one.startswith(COMMENT):
-            put_away(bench.comments, one)
-        else:
-            reject_label(bench.labels, one, "rejected in review")
-            read += put_away_beside(bench.comments, one)
-    return read
+    for one in refused:
+        reject_label(bench.labels, one, "rejected in review")
+    return list(put_away_beside(bench.comments, *accept, *refused))
 
 
 def _noted(comments: Sequence[Comment]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from tasks.core.errors import RatchetError, UsageError
 
 DONE, FAILED, WRONG_USAGE, HELD, REJECTED = 0, 1, 2, 3, 4
 STOPPED = 128 + 2  # as shells report SIGINT
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 STATUS_OF_VERDICT = {"PROMOTE": DONE, "HOLD": HELD, "REJECT": REJECTED}
 
 
@@ -41,7 +43,7 @@ def show(run: Callable[[], Shown], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(shown.data, ensure_ascii=False))
     elif shown.text:
-        click.echo(shown.text)
+        click.echo(harmless(shown.text))
     sys.exit(shown.status)
 
 
@@ -50,9 +52,18 @@ def _of_error(error: RatchetError, as_json: bool) -> Shown:
     word = error.values.get("verdict")
     if isinstance(word, str):
         status = STATUS_OF_VERDICT.get(word, status)
-    click.echo(f"ratchet: {error.message}", err=True)
+    click.echo(harmless(f"ratchet: {error.message}"), err=True)
     values = {k: v for k, v in error.values.items() if isinstance(v, str | int | float | bool | None)}
     return Shown({"error": {"code": error.code, "message": error.message, **values}} if as_json else {}, "", status)
+
+
+def harmless(text: str) -> str:
+    """Without what a terminal would obey: anybody's question, comment or document may stand in it.
+
+    >>> harmless("a\\tb\\n\\x1b[2J")
+    'a\\tb\\n\ufffd[2J'
+    """
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, widest: int = 72) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks.core.comments import Comment, beside
+from tasks.core.comments import Comment
 from tasks.core.errors import NotFound
 
 
@@ -33,20 +33,21 @@ def all_comments(bench: CommentBench) -> list[Comment]:
     return bench.catalog.comments(bench.assistant)
 
 
-def put_away(bench: CommentBench, comment: str) -> Comment:
-    """Marks one as read. Raises NotFound."""
-    for one in all_comments(bench):
-        if one.id == comment:
-            bench.catalog.mark_read(bench.assistant, [comment])
-            return one
-    raise NotFound(f"There is no comment {comment}. See `ratchet labels review`.", comment=comment)
+def put_away(bench: CommentBench, *comments: str) -> None:
+    """Marks them as read, all or, where one is unknown, none. Raises NotFound."""
+    known = {one.id for one in all_comments(bench)} if comments else set()
+    for one in comments:
+        if one not in known:
+            raise NotFound(f"There is no comment {one}. See `ratchet labels review`.", comment=one)
+    bench.catalog.mark_read(bench.assistant, comments)
 
 
-def put_away_beside(bench: CommentBench, decided: str) -> tuple[Comment, ...]:
-    """Marks as read what stood beside a label or rating that was decided; the newly read ones.
+def put_away_beside(bench: CommentBench, *decided: str) -> tuple[Comment, ...]:
+    """Marks as read what stood beside labels or ratings that were decided; the newly read ones, oldest first.
 
     One that came after the reviewer looked is among them: say which they are.
     """
-    fresh = tuple(one for one in beside(all_comments(bench), decided) if not one.read)
+    these = frozenset(decided)
+    fresh = tuple(one for one in all_comments(bench) if these & one.made and not one.read) if decided else ()
     bench.catalog.mark_read(bench.assistant, [one.id for one in fresh])
     return fresh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -29,9 +29,13 @@ class Comment:
         return {"id": self.id, "contributor": self.who, "text": self.text}
 
 
-def beside(comments: Iterable[Comment], item: str) -> tuple[Comment, ...]:
-    """Those on the answer that this label or rating came from, whoever wrote them, read or not."""
-    return tuple(one for one in comments if item in one.made)
+def by_item(comments: Iterable[Comment]) -> Mapping[str, Sequence[Comment]]:
+    """By label or rating, those on the answer that it came from, whoever wrote them, read or not."""
+    found: dict[str, list[Comment]] = {}
+    for one in comments:
+        for item in one.made:
+            found.setdefault(item, []).append(one)
+    return found
 
 
 def on_their_own(comments: Iterable[Comment], pending: Collection[str]) -> tuple[Comment, ...]:

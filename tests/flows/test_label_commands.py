@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from source_places import BUCKET, S3Place, S3Server, s3_server
+from sqlalchemy import event
 
 from flows.cli import ratchet
+from flows.label_commands import show_label_review
 from infra.adapters.catalog.feedback import CatalogFeedback
 from infra.workbench import open_workbench
 from tasks.core.feedback import Feedback, Response
@@ -126,6 +128,45 @@ def test_comments_are_seen_where_the_reviewer_decides_and_wait_until_they_were(r
     late = desk.take(Feedback("chatcmpl-alone", "comment", "And another.", "cyd")).id
     assert [x["id"] for x in read(run("labels", "review", "--json"))["comments"]] == [late]
     assert run("labels", "review", "--reject", "f-none").exit_code == 2
+
+
+def test_a_comment_is_still_shown_when_the_command_that_decided_beside_it_failed_later(run: Run) -> None:
+    desk = CatalogFeedback(open_workbench("default").engine)
+    desk.remember(Response("chatcmpl-1", "default", "r-1", 1, "rag", "How hot?", "60 °C. [1]", ("a.md",)))
+    said = desk.take(Feedback("chatcmpl-1", "comment", "Far off.", "ann")).id
+    rating = desk.take(Feedback("chatcmpl-1", "boolean", False, "ann")).became
+    assert run("labels", "review", "--accept", rating, "--accept", "l-typo").exit_code == 2
+    shown = read(run("labels", "review", "--json"))
+    assert (shown["opinions"], [x["id"] for x in shown["comments"]]) == ([], [said])
+    assert run("labels", "review", "--reject", said, "--reject", "f-none").exit_code == 2
+    assert [x["id"] for x in read(run("labels", "review", "--json"))["comments"]] == [said]  # both or neither
+
+
+def test_comments_are_read_as_often_for_twenty_decisions_as_for_one(run: Run) -> None:
+    bench = open_workbench("default")
+    desk, asked = CatalogFeedback(bench.engine), 0
+    ratings = []
+    for n in range(21):
+        desk.remember(Response(f"chatcmpl-{n}", "default", "r-1", 1, "rag", f"How {n}?", "Very. [1]", ("a.md",)))
+        desk.take(Feedback(f"chatcmpl-{n}", "comment", "No.", "ann"))
+        ratings.append(str(desk.take(Feedback(f"chatcmpl-{n}", "boolean", False, "ann")).became))
+
+    def count(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        nonlocal asked
+        asked += "feedback" in statement
+
+    event.listen(bench.engine, "before_cursor_execute", count)
+    show_label_review(bench, (), tuple(ratings[:1]))
+    once, asked = asked, 0
+    assert len(show_label_review(bench, (), tuple(ratings[1:])).data["read"]) == 20
+    assert asked == once
+
+
+def test_what_a_stranger_wrote_does_not_command_the_reviewers_terminal(run: Run) -> None:
+    desk = CatalogFeedback(open_workbench("default").engine)
+    desk.remember(Response("chatcmpl-1", "default", "r-1", 1, "rag", "How hot?", "60 °C.", ()))
+    desk.take(Feedback("chatcmpl-1", "comment", "See \x1b]0;owned\x07 this.", "ann"))
+    assert "comment by ann: See \ufffd]0;owned\ufffd this." in run("labels", "review").stdout
 
 
 def test_what_came_with_an_imported_rating_is_shown_in_its_review(run: Run, tmp_path: Path) -> None:

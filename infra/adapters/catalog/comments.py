@@ -49,6 +49,8 @@ class CatalogComments:
             ]
 
     def mark_read(self, assistant: str, comments: Sequence[str]) -> None:
+        if not comments:
+            return
         said = t.feedback.c
         these = (said.assistant == assistant, said.id.in_(comments), said.read_at.is_(None))
         with self._engine.begin() as connection:
