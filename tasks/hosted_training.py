@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from tasks.core.errors import NotFound
+from tasks.core.errors import HostedJobRuns, NotFound
 from tasks.core.hosted_checks import require_valid
 from tasks.core.hosted_cost import Estimate, Price, committed_usd, estimate, require_budget
 from tasks.core.hosted_files import HostedFile, TokenCount
-from tasks.core.hosted_jobs import ENDED, HostedJob, Method, Pace
+from tasks.core.hosted_jobs import ACTIVE, AT_VENDOR, ENDED, HostedJob, Method, Pace
 from tasks.core.hosted_retirement import Vendor, require_open
 from tasks.core.hosted_training import again
 from tasks.core.ports import FineTuning
 
+AT_WORK = ACTIVE | {"submitting", "unknown"}  # a job that is paid for, or may be
 Decide = Callable[[HostedJob | None, Sequence[HostedJob]], HostedJob]
 
 
@@ -78,7 +79,10 @@ class HostedBench:
 def begin(
     bench: HostedBench, intent: str, training: HostedFile, validation: HostedFile | None, *, another: bool = False
 ) -> HostedJob:
-    """The committed row of this intent. Nothing is uploaded; a new row has passed every check and the budget."""
+    """The committed row of this intent. Nothing is uploaded; a new row has passed every check and the budget.
+
+    another: start a new attempt where the last ended without a model, or beside a job on other rows.
+    """
     known = bench.jobs.job(bench.assistant, intent)
     wanted = tuple(one.sha for one in (training, validation) if one is not None)
     if known is not None and not _tries_again(known, another):
@@ -91,6 +95,8 @@ def begin(
 
     def decide(row: HostedJob | None, others: Sequence[HostedJob]) -> HostedJob:
         if row is None:
+            if not another:
+                _require_alone(others, plan.method)
             require_budget(asked, others, plan.budget_usd, now, plan.method)
             return fresh
         if _tries_again(row, another):
@@ -121,6 +127,18 @@ def change_row(jobs: HostedJobs, assistant: str, intent: str, change: Callable[[
         return change(row)
 
     return jobs.change(assistant, intent, decide)
+
+
+def _require_alone(others: Sequence[HostedJob], method: Method) -> None:
+    """Raises HostedJobRuns: rows that changed while a job runs are another intent, and would be paid beside it."""
+    running = next((one for one in others if one.method == method and one.state in AT_WORK), None)
+    if running is not None:
+        raise HostedJobRuns(
+            f"Hosted job {running.job or 'without a name yet'} is {running.state}, for {running.intent}, and what is "
+            f"trained on has changed since: another job would be paid beside it. End it: `ratchet hosted cancel "
+            f"{running.intent}`; or pay for both: `ratchet train --method {AT_VENDOR[method]} --force`.",
+            intent=running.intent,
+        )
 
 
 def _tries_again(row: HostedJob, another: bool) -> bool:

@@ -195,6 +195,10 @@ class RateLimited(HostedUnavailable):
     """Too many requests; `values["wait_seconds"]` is what the vendor asks for, None when it does not say."""
 
 
+class HostedJobRuns(CannotRetry):
+    """A job on other rows goes on at the vendor, and one more would be paid beside it."""
+
+
 class HostedJobWaiting(WorthRetrying):
     """The vendor's job goes on, and this run has waited as long as it may."""
 

@@ -26,7 +26,15 @@ from flows.reingest_docs import ReingestRequest, reingest
 from flows.retrain_model import RetrainReport, RetrainRequest, retrain, waiting_model
 from infra.settings import Settings
 from infra.workbench import Workbench, open_workbench
-from tasks.core.errors import BadSetting, BudgetExceeded, GoldenLeak, HostedJobFailed, InvalidTrainingFile
+from tasks.core.errors import (
+    BadSetting,
+    BudgetExceeded,
+    GoldenLeak,
+    HostedJobFailed,
+    HostedJobRuns,
+    HostedJobWaiting,
+    InvalidTrainingFile,
+)
 from tasks.core.label_import import LabelChanges
 from tasks.core.labels import Label
 from tasks.core.opinions import Preference
@@ -249,6 +257,28 @@ def test_a_process_killed_while_the_job_runs_leaves_one_job_that_the_next_one_fo
     assert report.training is not None
     assert report.training.model.id == server.vendor.model_of(server.vendor.made[0])
     assert len(server.vendor.made) == len(server.vendor.files) == 1
+
+
+def test_a_preference_that_comes_while_a_job_runs_does_not_start_another_beside_it_unasked(
+    server: HostedServer, run: Run, preferring: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATCHET_PREFERENCES__LEAST", "1")
+    monkeypatch.setenv("RATCHET_HOSTED_WAIT_HOURS", "0.0001")
+    server.vendor.paused = 1e9
+    with pytest.raises(HostedJobWaiting):
+        trained(force=False)
+    more = {"question": "At how many bar does pump 11 run, please?", "documents": ["pump-11.md"]}
+    more |= {"chosen": "Pump 11 runs at up to 110 bar.", "rejected": "No idea."}
+    (tmp_path / "more.jsonl").write_text(json.dumps(more))
+    assert import_labels(bench().labels, tmp_path / "more.jsonl").accepted == 1
+    with pytest.raises(HostedJobRuns, match="`ratchet hosted cancel t-") as refusal:
+        trained(force=False)
+    assert len(server.vendor.made) == 1
+    assert run("hosted", "cancel", str(refusal.value.values["intent"])).exit_code == 0
+    server.vendor.paused = 0.0
+    assert trained(force=False).training is not None
+    assert [job.stopped for job in server.vendor.made][1:] == [None]
+    assert len(server.vendor.made) == 2
 
 
 def test_the_command_and_the_form_offer_the_same_methods() -> None:
