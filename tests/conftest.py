@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -167,10 +168,28 @@ def prefect_server(request: pytest.FixtureRequest) -> Iterator[None]:
         request.config.stash[PREFECT_RUNS] = False
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _prefect_for_modules_that_ask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a module makes once finds no Prefect server where no test of it asks for one."""
+    asks = any("prefect_server" in item.fixturenames for item in _functions(request) if item.path == request.path)
+    with _prefect_hidden(request.config, but_for=asks):
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _prefect_for_those_who_ask(request: pytest.FixtureRequest) -> Iterator[None]:
+def _prefect_for_tests_that_ask(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whoever does not ask for the Prefect server finds none, whichever tests ran before in this worker."""
-    if "prefect_server" in request.fixturenames or not request.config.stash.get(PREFECT_RUNS, False):
+    with _prefect_hidden(request.config, but_for="prefect_server" in request.fixturenames):
+        yield
+
+
+def _functions(request: pytest.FixtureRequest) -> Iterator[pytest.Function]:
+    return (item for item in request.session.items if isinstance(item, pytest.Function))
+
+
+@contextmanager
+def _prefect_hidden(config: pytest.Config, *, but_for: bool) -> Iterator[None]:
+    if but_for or not config.stash.get(PREFECT_RUNS, False):
         yield
         return
     from prefect.settings import PREFECT_API_URL, temporary_settings

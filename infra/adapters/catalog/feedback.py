@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Exists, delete, exists, func, insert, select
+from sqlalchemy import Connection, Engine, Exists, and_, delete, exists, func, insert, or_, select
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.database import now
@@ -17,6 +17,7 @@ from tasks.core.labels import without_marker
 from tasks.core.opinions import Rating, rating_id
 
 KEPT_RESPONSES = 10_000
+UNREAD_FACTOR = 10  # of them: comments that nobody ever reads keep no more answers than that
 MAX_PER_RESPONSE = 100
 
 
@@ -30,7 +31,8 @@ class CatalogFeedback:
     def remember(self, response: Response) -> None:
         """Keeps an answer, and forgets those beyond the limit. Remembering one again changes nothing.
 
-        An answer with a comment that nobody has read stays: without it the comment could not be understood.
+        An answer with a comment that nobody has read stays ten times as long: without it the comment could not be
+        understood.
         """
         row = t.responses.c
         values = {
@@ -47,7 +49,8 @@ class CatalogFeedback:
             if self._keep and connection.scalar(select(row.seq).where(row.id == response.id)) is None:
                 connection.execute(insert(t.responses).values(**values, created_at=now()))
             newest = connection.scalar(select(func.max(row.seq))) or 0
-            connection.execute(delete(t.responses).where(row.seq <= newest - self._keep, ~_unread_comment()))
+            old = and_(row.seq <= newest - self._keep, ~_unread_comment())
+            connection.execute(delete(t.responses).where(or_(old, row.seq <= newest - UNREAD_FACTOR * self._keep)))
 
     def take(self, feedback: Feedback) -> Taken:
         """In one transaction: notes what was said, and makes what it becomes. The same again changes nothing.

@@ -139,6 +139,14 @@ def test_an_unread_comment_keeps_its_answer_and_names_what_the_answer_made(
         put_away(CommentBench("other", comments.catalog), first)
 
 
+def test_unread_comments_keep_ten_times_as_many_answers_at_most(feedback: CatalogFeedback, engine: Engine) -> None:
+    for n in range(40):
+        feedback.remember(replace(GIVEN, id=f"chatcmpl-{n}"))
+        feedback.take(Feedback(f"chatcmpl-{n}", "comment", f"Too hot, {n} times.", "ann"))
+    kept = [one.question is not None for one in all_comments(CommentBench("default", CatalogComments(engine)))]
+    assert kept == [False] * 10 + [True] * 30
+
+
 def test_an_answer_that_is_not_remembered_is_not_found_and_only_so_many_are(
     feedback: CatalogFeedback, engine: Engine
 ) -> None:
