@@ -58,13 +58,14 @@ async def show_ingest(asked: Mapping[str, object]) -> Shown:
 
 def _ingest_text(report: IngestReport, release: str | None, held: str | None, *, proven: bool) -> str:
     docs, chunks = report.documents, report.chunks
-    would = "would be " if report.is_plan else ""
+    texts = f"{report.embeds:,} texts ({_tokens(report)})"
+    done = f"would embed {texts}; planned in" if report.is_plan else f"embedded   {texts};"
     lines = [
         f"snapshot {report.snapshot}" + ("" if report.is_new else " is up to date"),
         f"documents  {docs['added']:,} added, {docs['changed']:,} changed, {docs['deleted']:,} deleted, "
         f"{docs['unchanged']:,} unchanged, {docs['quarantined']:,} quarantined",
         f"chunks     {chunks['born']:,} born, {chunks['died']:,} died, {chunks['live']:,} live",
-        f"embedded   {report.embeds:,} texts ({_tokens(report)}) {would}sent to the embedder, {report.seconds:.1f} s",
+        f"{done} {report.seconds:.1f} s",
         *(f"  quarantined {q.uri}: {q.reason}" for q in report.quarantine),
     ]
     if report.is_plan:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,13 +14,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import httpx
 
+from flows.listening import why_taken
 from infra.deploy.interrupted_runs import begin_again
 from infra.deploy.processes import LIGHT_POOL, TRAINING_POOL, Ports, Process, processes
 from infra.deploy.supervision import Supervisor, resolved
@@ -100,20 +101,10 @@ def only_one(home: Path) -> Iterator[None]:
 
 def require_free(wanted: Sequence[Process]) -> None:
     """Raises UsageError naming the ports that somebody listens on, and the options that choose others."""
-    taken = [one for one in wanted if one.port is not None and not _is_free(one.port)]
+    taken = [one for one in wanted if one.port is not None and why_taken("127.0.0.1", one.port)]
     if taken:
         said = ", ".join(f"{one.port} (--{one.name}-port)" for one in taken)
         raise UsageError(f"In use already: port {said}. Stop what listens there, or choose another port.")
-
-
-def _is_free(port: int) -> bool:
-    with closing(socket.socket()) as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 @contextmanager
@@ -211,6 +202,7 @@ def _told(names: Sequence[str]) -> None:
 
 def _welcome(ports: Ports, api: str) -> None:
     ui = api.removesuffix("/api")
+    ratchet = "ratchet" if shutil.which("ratchet") else str(Path(sys.executable).with_name("ratchet"))
     lines = [
         "",
         f"Prefect          {ui}",
@@ -219,8 +211,8 @@ def _welcome(ports: Ports, api: str) -> None:
         "",
         "Try first, in another terminal:",
         f"  export PREFECT_API_URL={api}",
-        "  ratchet ingest docs/        # a folder of documents; then it is kept current every hour",
-        '  ratchet ask "…"',
+        f"  {ratchet} ingest FOLDER     # your documents; then they are kept current every hour",
+        f'  {ratchet} ask "…"',
         "Stop with Ctrl-C. Run ratchet up again to go on.",
         "",
     ]

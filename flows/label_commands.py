@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.nudging import nudge_now
 from flows.terminal import FAILED, Shown
+from tasks.core.label_splits import waits_for_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,8 @@ def _imported(bench: Workbench, reports: list[tuple[str, ImportReport]]) -> Show
         f"golden {data['golden']:,}, validation {data['validation']:,}, train {data['train']:,}; "
         f"{data['new']:,} new of the {data['threshold']:,} that start a training",
     ]
+    if waits := waits_for_split(data["unassigned"]):
+        lines.append(waits)
     if data["pending"]:
         lines.append("See what waits for a decision: ratchet labels review")
     nudge_now(bench)
@@ -82,7 +85,8 @@ def show_label_status(bench: Workbench) -> Shown:
     from tasks.labels import label_status
 
     counts = asdict(label_status(bench.labels))
-    return Shown(counts, "\n".join(f"{name:<16} {count:,}" for name, count in counts.items()))
+    lines = [f"{name:<16} {count:,}" for name, count in counts.items()]
+    return Shown(counts, "\n".join([*lines, *filter(None, [waits_for_split(counts["unassigned"])])]))
 
 
 def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:

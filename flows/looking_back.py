@@ -91,4 +91,5 @@ def show_rollback(bench: Workbench, to: str | None, who: str | None, reason: str
 
     made = roll_back(bench.release_bench, to=to, who=who or whoever_runs_this(), reason=reason)
     data = {"release": made.release, "previous": made.previous, "who": made.who, "at": made.at}
-    return Shown(data, f"{made.release} is being served again, instead of {made.previous}.")
+    forward = f"\nForward again: ratchet rollback --to {made.previous}" if made.previous else ""
+    return Shown(data, f"{made.release} is being served again, instead of {made.previous}.{forward}")

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from textwrap import indent
+from textwrap import indent, shorten
 from typing import TYPE_CHECKING, Any
 
 from flows.terminal import Shown, minute, table
+from tasks.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.adapters.prefect_last_runs import LastRuns
     from infra.workbench import Workbench
-    from tasks.core.answers import Answer, Passage
+    from tasks.core.answers import AbstainedBecause, Answer, Passage
     from tasks.core.document_catalog import Quarantined
     from tasks.core.releases import ReleaseManifest
     from tasks.probes import LastCheck
 
 
 NO_PREFECT = "PREFECT_API_URL is not set."
+WHY_NONE: Mapping[AbstainedBecause, str] = {
+    "model": "the model declined, having read what was found",
+    "confidence": "nothing that was found fits the question well enough",
+    "support": "what the model wrote is not in what was found, and is withheld",
+    "no-passages": "nothing was found",
+}
 DEBT_SHOWN = 20  # lines of quarantine that still read well
 
 
@@ -173,6 +182,8 @@ def show_answer(bench: Workbench, question: str, release: str | None, pattern: s
     """One answer, with what it cites and which release gave it."""
     from tasks.answering import answer_one
 
+    if not question.strip():
+        raise UsageError("The question is empty.")
     manifest = manifest_to_ask(bench, release)
     if pattern is not None:
         manifest = _with_pattern(manifest, pattern)
@@ -199,10 +210,16 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
 
 
 def answer_as_text(answer: Answer, *, unproven: bool = False) -> str:
-    """The answer, its citations, and the release it comes from."""
+    """The answer, its citations or why there is none, and the release it comes from."""
     cited = [f"  [{c.marker}] {c.document}: “{c.quote}”" for c in answer.citations]
+    if answer.abstained_because:
+        cited = [f"  {WHY_NONE[answer.abstained_because]}", *map(_nearest, answer.contexts[:2])]
     proof = ", unproven: no golden set has judged it" if unproven else ""
     return "\n".join([answer.text, *cited, f"  release {answer.release}, snapshot {answer.snapshot}{proof}"])
+
+
+def _nearest(passage: Passage) -> str:
+    return f"  found: {passage.document}: {shorten(passage.text, 100, placeholder=' …')}"
 
 
 def show_search(

@@ -7,6 +7,7 @@ import logging
 import click
 import uvicorn
 
+from flows.listening import require_free
 from infra.settings import load_settings
 from infra.webhooks.open_receiver import receiver_of
 
@@ -18,6 +19,7 @@ def serve_hooks(host: str | None, port: int | None) -> None:
     settings = load_settings()
     host = host or settings.webhook_host
     port = settings.webhook_port if port is None else port
+    require_free(host, port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs
     click.echo(f"Webhooks are taken at http://{host}:{port}/hooks/… Stop with Ctrl-C.", err=True)

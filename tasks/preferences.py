@@ -11,6 +11,7 @@ from tasks.core.contributors import Shared, within_share
 from tasks.core.documents import Hit
 from tasks.core.errors import NotEnoughLabels
 from tasks.core.hosted_start import hosted_start
+from tasks.core.label_splits import waits_for_split
 from tasks.core.labels import Split
 from tasks.core.opinions import Opinion, Preference, Rating, to_train_on
 from tasks.core.ports import Progress, TrainedModel
@@ -113,8 +114,10 @@ def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, 
     new = len(accepted - bench.labels.consumed(bench.assistant))
     counted = f"{new} new {NAMES[method]} of {len(accepted)} accepted ones"
 
+    unsplit = waits_for_split(0 if accepted else _unsplit(bench, method))
+
     def decided(train: bool, reason: str) -> RetrainDecision:
-        return RetrainDecision(train, _joined(f"{counted}{reason}", shared.sentence), new, least)
+        return RetrainDecision(train, _joined(f"{counted}{reason}", unsplit, shared.sentence), new, least)
 
     if new >= least:
         return decided(True, f"; {least} are asked for.")
@@ -197,6 +200,12 @@ def _opinions(bench: TrainingBench, method: OpinionMethod, split: Split) -> list
     opinions, labels = bench.labels.opinions(bench.assistant), bench.labels.labels(bench.assistant)
     kind = Preference if method == "dpo" else Rating
     return [one for one in to_train_on(opinions, labels, split) if isinstance(one, kind)]
+
+
+def _unsplit(bench: TrainingBench, method: OpinionMethod) -> int:
+    kind = Preference if method == "dpo" else Rating
+    opinions = bench.labels.opinions(bench.assistant)
+    return sum(isinstance(one, kind) and one.state == "accepted" and one.split is None for one in opinions)
 
 
 def _rows(

@@ -123,9 +123,16 @@ class TrainingReport:
 
 def decide(bench: TrainingBench, *, force: bool = False) -> RetrainDecision:
     """Whether enough new labels have arrived, or one has waited too long."""
-    train = [x.id for x in bench.labels.labels(bench.assistant) if x.state == "accepted" and x.split == "train"]
-    consumed = bench.labels.consumed(bench.assistant)
-    return should_retrain(train, consumed, bench.threshold, force=force, timing=bench.timing, waited=_waited(bench))
+    accepted = [label for label in bench.labels.labels(bench.assistant) if label.state == "accepted"]
+    return should_retrain(
+        [label.id for label in accepted if label.split == "train"],
+        bench.labels.consumed(bench.assistant),
+        bench.threshold,
+        force=force,
+        timing=bench.timing,
+        waited=_waited(bench),
+        unassigned=sum(label.split is None for label in accepted),
+    )
 
 
 def _waited(bench: TrainingBench) -> Waited:

@@ -31,7 +31,11 @@ def serve(host: str | None, port: int | None) -> None:
     """Run the OpenAI-compatible answer service for every assistant."""
     from flows.serving import serve_answers
 
-    serve_answers(host, port)
+    def serving() -> Shown:
+        serve_answers(host, port)
+        return Shown({}, "")
+
+    show(serving, as_json=False)
 
 
 @click.command()

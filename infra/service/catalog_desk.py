@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select
@@ -42,11 +42,11 @@ class CatalogDesk:
             t.assistants.c.name == t.releases.c.assistant, t.assistants.c.current_release == t.releases.c.id
         )
         query = select(t.releases).join(t.assistants, pointed_at).where(t.assistants.c.name == assistant)
-        return self._served(query, f"Assistant {assistant} has no release yet. Run `ratchet ingest` first.")
+        return self._served(query, lambda: self._none_of(assistant))
 
     def release(self, assistant: str, release: str) -> Served:
         query = select(t.releases).where(t.releases.c.assistant == assistant, t.releases.c.id == release)
-        return self._served(query, f"Assistant {assistant} has no release {release}. See `ratchet releases`.")
+        return self._served(query, lambda: f"Assistant {assistant} has no release {release}. See `ratchet releases`.")
 
     def answer(self, manifest: ReleaseManifest, question: str, *, anew: bool = False) -> Answer:
         return answer_one(question, manifest, self._keeping_nothing if anew else self._bench)
@@ -61,15 +61,22 @@ class CatalogDesk:
     def take(self, feedback: Feedback) -> Taken:
         return self._feedback.take(feedback)
 
-    def _served(self, query: Select[tuple[object, ...]], missing: str) -> Served:
+    def _served(self, query: Select[tuple[object, ...]], missing: Callable[[], str]) -> Served:
         with self._engine.begin() as connection:
             row = connection.execute(query).mappings().first()
-            if row is None:
-                raise NotFound(missing)
-            manifest = ReleaseManifest.model_validate(row["manifest"])
-            served = Served(manifest, _unproven(connection, row), _as_of(connection, manifest) or row["created_at"])
+            if row is not None:
+                manifest = ReleaseManifest.model_validate(row["manifest"])
+                served = Served(manifest, _unproven(connection, row), _as_of(connection, manifest) or row["created_at"])
+        if row is None:
+            raise NotFound(missing())  # which asks the catalog itself
         refuse_reclaimed(self._releases, self._bench.retrieval.catalog, manifest)
         return served
+
+    def _none_of(self, assistant: str) -> str:
+        there = ", ".join(self.assistants())
+        if not there:
+            return f"Assistant {assistant} has no release yet. Run `ratchet ingest` first."
+        return f"There is no assistant {assistant} with a release; `model` names one of those there are: {there}."
 
 
 def _unproven(connection: Connection, row: RowMapping) -> bool:

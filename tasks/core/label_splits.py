@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from tasks.core.labels import Split
 
+GOLDEN_MINIMUM = 40  # fewer accepted labels make no golden set: it would end "unproven" and decide nothing
+
 
 @dataclass(frozen=True, slots=True)
 class SplitPolicy:
@@ -18,9 +20,23 @@ class SplitPolicy:
 
     golden_fraction: float
     validation_fraction: float
-    golden_minimum: int = 40  # fewer accepted labels make no golden set: it would end "unproven" and decide nothing
+    golden_minimum: int = (
+        GOLDEN_MINIMUM  # fewer accepted labels make no golden set: it would end "unproven" and decide nothing
+    )
     max_share_per_contributor: float = 1.0  # 0 to 1, of accepted labels; 1: no cap
     contributor_minimum: int = 10  # labels that anybody may give, whatever share that is
+
+
+def waits_for_split(count: int) -> str:
+    """Why so many accepted labels, preferences and ratings train nothing yet, as a sentence; empty for none.
+
+    >>> waits_for_split(5)
+    '5 accepted ones wait for their split, which is decided at 40 labels, or once a label says `"split": "golden"`.'
+    """
+    if not count:
+        return ""
+    one = "1 accepted one waits for its split" if count == 1 else f"{count:,} accepted ones wait for their split"
+    return f'{one}, which is decided at {GOLDEN_MINIMUM} labels, or once a label says `"split": "golden"`.'
 
 
 @dataclass(frozen=True, slots=True)

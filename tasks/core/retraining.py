@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tasks.core.errors import GoldenLeak
 from tasks.core.integrity import same_words
+from tasks.core.label_splits import waits_for_split
 from tasks.core.labels import Label
 from tasks.core.near_duplicates import same_question_pairs, wording
 from tasks.core.ports import TrainingRow
@@ -64,10 +65,12 @@ def should_retrain(
     force: bool = False,
     timing: RetrainTiming | None = None,
     waited: Waited | None = None,
+    unassigned: int = 0,
 ) -> RetrainDecision:
     """Train when `threshold` accepted training labels are new since the last succeeded training, or one grew too old.
 
     A failed training has consumed nothing, so its labels still count. Forced, any label at all is enough, at any time.
+    unassigned: accepted labels that are in no split yet.
 
     >>> should_retrain(["a", "b", "c"], frozenset({"a"}), threshold=3).reason
     '2 new labels; a training starts at 3.'
@@ -75,6 +78,8 @@ def should_retrain(
     ids = set(train_ids)
     new = len(ids - consumed)
     train, reason = _why(len(ids), new, threshold, force, timing or RetrainTiming(), waited or Waited())
+    if not ids and unassigned:
+        reason = f"{reason} {waits_for_split(unassigned)}"
     return RetrainDecision(train, reason, new, threshold)
 
 

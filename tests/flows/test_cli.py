@@ -202,7 +202,7 @@ def test_the_history_tells_who_moved_what_when_and_why(run: Run, docs: Path) -> 
     first = read(run("ingest", docs, "--json"))["release"]
     (docs / "saw.md").write_text("# Band saw\n\n## Blade\n\nThe blade of the band saw is 99 millimetres wide.\n")
     second = read(run("ingest", "--json"))["release"]
-    run("rollback", "--who", "ann", "--reason", "a bad edit")
+    assert f"ratchet rollback --to {second}" in run("rollback", "--who", "ann", "--reason", "a bad edit").stdout
     back, then, before = read(run("history", "--json"))["history"]
     assert (back["kind"], back["release"], back["previous"]) == ("rollback", first, second)
     assert (back["who"], back["reason"], back["at"][:2]) == ("ann", "a bad edit", "20")

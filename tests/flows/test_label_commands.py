@@ -16,6 +16,8 @@ from flows.label_commands import show_label_review
 from infra.adapters.catalog.feedback import CatalogFeedback
 from infra.workbench import open_workbench
 from tasks.core.feedback import Feedback, Response
+from tasks.preferences import enough_opinions
+from tasks.training import decide
 
 pytestmark = pytest.mark.usefixtures("home")
 Run = Callable[..., Result]
@@ -79,6 +81,22 @@ def test_preferences_and_ratings_are_counted_and_reviewed(run: Run, tmp_path: Pa
     assert read(run("labels", "review", "--accept", waiting["id"], "--json"))["opinions"] == []
     assert read(run("labels", "status", "--json"))["preferences"] == 2
     assert run("labels", "review", "--reject", "p-none").exit_code == 2
+
+
+def test_labels_that_are_too_few_to_be_split_are_not_passed_over_in_silence(run: Run, tmp_path: Path) -> None:
+    rows = [
+        {"question": "How tall is the mast?", "answer": "9 metres.", "documents": ["mast.md"]},
+        {"question": "How wide is the saw?", "chosen": "27 mm.", "rejected": "No idea.", "documents": ["saw.md"]},
+    ]
+    (tmp_path / "few.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    waits = "1 accepted one waits for its split"
+    assert waits in run("labels", "import", tmp_path / "few.jsonl").stdout
+    assert waits in run("labels", "status").stdout
+    assert read(run("labels", "status", "--json"))["unassigned"] == 1
+    opened = open_workbench("default")
+    assert waits in decide(opened.training).reason
+    assert waits in enough_opinions(opened.training, "dpo", 50).reason
+    assert waits not in enough_opinions(opened.training, "kto", 50).reason
 
 
 def test_feedback_waits_for_review_with_who_said_it(run: Run) -> None:

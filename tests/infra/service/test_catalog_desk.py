@@ -123,6 +123,14 @@ def ask(address: str, model: str = "default", **headers: str) -> tuple[str, str,
     return answer["choices"][0]["message"]["content"], ratchet["release"], ratchet["snapshot"]
 
 
+def test_who_asks_for_an_assistant_that_is_not_there_is_told_which_are(
+    desk: CatalogDesk, engine: Engine, two_releases: tuple[str, str]
+) -> None:
+    move(engine, two_releases[0], None)
+    with pytest.raises(NotFound, match=r"no assistant wrong with a release; `model` names one of .*: default"):
+        desk.current("wrong")
+
+
 def test_before_the_first_promotion_there_is_nothing_to_answer_from(
     desk: CatalogDesk, two_releases: tuple[str, str]
 ) -> None:

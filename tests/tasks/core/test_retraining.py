@@ -49,6 +49,13 @@ def test_the_decision_says_why() -> None:
     assert should_retrain(["a", "b"], frozenset(), threshold=5).reason == "2 new labels; a training starts at 5."
 
 
+def test_labels_in_no_split_are_not_passed_over_in_silence() -> None:
+    reason = should_retrain([], frozenset(), threshold=5, force=True, unassigned=1).reason
+    assert reason.startswith("There is no accepted training label. 1 accepted one waits for its split")
+    assert '"split": "golden"' in reason
+    assert "wait" not in should_retrain(["a"], frozenset(), threshold=5, unassigned=1).reason
+
+
 def decided(
     new: int,
     *,
