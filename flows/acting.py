@@ -68,6 +68,10 @@ def _ingest_text(report: IngestReport, release: str | None, held: str | None, *,
         f"{done} {report.seconds:.1f} s",
         *(f"  quarantined {q.uri}: {q.reason}" for q in report.quarantine),
     ]
+    if report.skipped:
+        lines.append(f"skipped    {report.skipped:,} files of kinds that nothing here reads")
+    if not chunks["live"]:
+        lines.append("No document has any text, so there is nothing to answer from.")
     if report.is_plan:
         lines[0] = f"plan: {lines[0]}"
     if release:

@@ -89,6 +89,18 @@ def test_what_cannot_be_done_is_said_in_one_line(run: Run, words: list[str], sta
     assert "Traceback" not in result.stderr
 
 
+def test_what_is_not_read_and_what_holds_no_text_is_said(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "empty.md").write_text(" \n")
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    said = run("ingest", folder).stdout
+    assert "skipped    1 files of kinds that nothing here reads" in said
+    assert "nothing to answer from" in said
+    (folder / "full.md").write_text("# Pump\n\nThe pump moves 90 litres.\n")
+    assert "nothing to answer from" not in run("ingest").stdout
+
+
 def test_an_empty_directory_is_refused_by_name(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = run("ingest", tmp_path / "empty")
