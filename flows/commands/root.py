@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from infra.workbench import Workbench
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class WholeSentences(click.Group):
+    """A group whose list of commands wraps what they say, where Click cuts it."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        said = [(name, self.commands[name].get_short_help_str(limit=200)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(said)
+
+
+@click.group(cls=WholeSentences, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ratchet")
 def ratchet() -> None:
     """Keep a hybrid assistant (retrieval + fine-tuning) current, and let it move only forward."""

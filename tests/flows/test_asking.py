@@ -31,6 +31,12 @@ def test_without_an_answer_it_says_why_and_what_was_found() -> None:
     assert last.startswith("  release r-test, snapshot 1")
 
 
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    listed = CliRunner().invoke(ratchet, ["--help"]).stdout.partition("Commands:")[2]
+    assert "..." not in listed
+    assert set(ratchet.commands) <= set(listed.split())
+
+
 @pytest.mark.parametrize("question", ["", "  \n"])
 def test_an_empty_question_is_refused(question: str) -> None:
     refused = CliRunner().invoke(ratchet, ["ask", question])
