@@ -95,14 +95,15 @@ def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[s
     from tasks.core.comments import by_item, on_their_own
     from tasks.labels import labels_to_review, opinions_to_review
 
-    read = _decide(bench, accept, reject)
+    decided, read = _decide(bench, accept, reject)
     if accept:
         nudge_now(bench)
     labels, opinions = labels_to_review(bench.labels), opinions_to_review(bench.labels)
     comments = all_comments(bench.comments)
     alone = on_their_own(comments, [x.id for x in (*labels, *opinions)])
     beside = by_item(comments)
-    lines = [f"read with it: {x.id}  {x.sentence}" for x in read]
+    lines = [f"{x.state}  {x.id}  {x.question}" for x in decided]
+    lines += [f"read with it: {x.id}  {x.sentence}" for x in read]
     lines += [f"{x.id}  {x.question}\n    {x.answer}\n    {x.reason}" + _noted(beside.get(x.id, ())) for x in labels]
     lines += [
         f"{x.id}  {x.question}\n    {_said(x)}\n    {x.reason}" + _notes(x, beside.get(x.id, ())) for x in opinions
@@ -113,12 +114,15 @@ def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[s
         "opinions": [_opinion(x) | {"comments": [c.as_json() for c in beside.get(x.id, ())]} for x in opinions],
         "comments": [x.as_json() | {"question": x.question, "answer": x.answer, "release": x.release} for x in alone],
         "read": [x.as_json() for x in read],
+        "decided": [{"id": x.id, "state": x.state} for x in decided],
     }
     return Shown(listed, "\n".join(lines) or "Nothing is waiting for review.")
 
 
-def _decide(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> list[Comment]:
-    """The comments that were read with what was decided. A comment itself is only put away."""
+def _decide(
+    bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]
+) -> tuple[list[Label | Opinion], Sequence[Comment]]:
+    """What is accepted or rejected now, rivals too, and the comments read with it. A comment is only put away."""
     from tasks.comments import put_away, put_away_beside
     from tasks.core.errors import UsageError
     from tasks.labels import accept_label, reject_label
@@ -130,11 +134,13 @@ def _decide(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) 
         )
     put_away(bench.comments, *(one for one in reject if one.startswith(COMMENT)))
     refused = [one for one in reject if not one.startswith(COMMENT)]
-    for one in accept:
-        accept_label(bench.labels, one)
-    for one in refused:
-        reject_label(bench.labels, one, "rejected in review")
-    return list(put_away_beside(bench.comments, *accept, *refused))
+    made = [accept_label(bench.labels, one) for one in accept]
+    made += [reject_label(bench.labels, one, "rejected in review") for one in refused]
+    named = frozenset((*accept, *refused))
+    changed = [x for changes in made for x in (*changes.updated, *changes.opinions_updated)]
+    decided = [x for x in changed if x.id in named or x.state == "rejected"]  # others are only given their split
+    decided.sort(key=lambda x: x.id not in named)
+    return decided, put_away_beside(bench.comments, *accept, *refused)
 
 
 def _noted(comments: Sequence[Comment]) -> str:

@@ -99,6 +99,18 @@ def test_labels_that_are_too_few_to_be_split_are_not_passed_over_in_silence(run:
     assert waits not in enough_opinions(opened.training, "kto", 50).reason
 
 
+def test_a_review_says_what_it_decided_and_what_that_took_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "two.jsonl").write_text(lines(MAST, MAST | {"answer": "It stands 12 metres tall."}))
+    run("labels", "import", tmp_path / "two.jsonl")
+    [waiting] = read(run("labels", "review", "--json"))["pending"]
+    said = run("labels", "review", "--accept", waiting["id"]).stdout.splitlines()
+    assert [line.split()[0] for line in said] == ["accepted", "rejected"]
+    assert waiting["id"] in said[0]
+    assert said[0].endswith(MAST["question"])
+    back = read(run("labels", "review", "--reject", waiting["id"], "--json"))
+    assert back["decided"] == [{"id": waiting["id"], "state": "rejected"}]
+
+
 def test_feedback_waits_for_review_with_who_said_it(run: Run) -> None:
     desk = CatalogFeedback(open_workbench("default").engine)
     desk.remember(Response("chatcmpl-1", "default", "r-1", 1, "rag", "How hot?", "60 °C. [1]", ("a.md",)))
@@ -142,7 +154,8 @@ def test_comments_are_seen_where_the_reviewer_decides_and_wait_until_they_were(r
     assert (decided["read"], decided["pending"][0]["comments"]) == ([said], [said])  # bob's answer still waits
     assert run("labels", "review", "--accept", alone).exit_code == 2
     rest = read(run("labels", "review", "--accept", label, "--reject", alone, "--json"))
-    assert rest == {"pending": [], "opinions": [], "comments": [], "read": []}
+    accepted = [{"id": label, "state": "accepted"}]
+    assert rest == {"pending": [], "opinions": [], "comments": [], "read": [], "decided": accepted}
     late = desk.take(Feedback("chatcmpl-alone", "comment", "And another.", "cyd")).id
     assert [x["id"] for x in read(run("labels", "review", "--json"))["comments"]] == [late]
     assert run("labels", "review", "--reject", "f-none").exit_code == 2
