@@ -74,7 +74,10 @@ async def test_a_small_run_is_not_divided(tmp_path: Path) -> None:
 
 
 async def _run(docs: Path) -> tuple[IngestReport, dict[str, int]]:
-    """A run's report, how many portions of files it had, and how many task runs did not complete."""
+    """A run's report, how many portions of files it had, and how many task runs failed.
+
+    Ray may end a worker before it has told the last state of its task run, which is no failure.
+    """
 
     @flow
     async def one() -> tuple[IngestReport, str | None]:
@@ -91,5 +94,5 @@ async def _run(docs: Path) -> tuple[IngestReport, dict[str, int]]:
             await asyncio.sleep(0.2)
     return report, {
         "portion": sum(one.name.startswith("parse ") for one in runs),
-        "failed": sum(one.state_name != "Completed" for one in runs),
+        "failed": sum(one.state_name != "Completed" for one in runs if one.state is not None and one.state.is_final()),
     }
