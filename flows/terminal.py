@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import click
@@ -15,7 +19,7 @@ import click
 from tasks.core.errors import RatchetError, UsageError
 
 DONE, FAILED, WRONG_USAGE, HELD, REJECTED = 0, 1, 2, 3, 4
-STOPPED = 128 + 2  # as shells report SIGINT
+STOPPED, TERMINATED = 128 + 2, 128 + 15  # as shells report SIGINT and SIGTERM
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 STATUS_OF_VERDICT = {"PROMOTE": DONE, "HOLD": HELD, "REJECT": REJECTED}
 
@@ -30,21 +34,59 @@ class Shown:
 
 
 def show(run: Callable[[], Shown], *, as_json: bool) -> None:
-    """Runs a command, prints its result or its error, and leaves with its exit status."""
-    try:
-        shown = run()
-    except RatchetError as error:
-        shown = _of_error(error, as_json)
-    except KeyboardInterrupt:
-        click.echo("\nratchet: stopped. What was done is kept; the same command goes on from there.", err=True)
-        shown = Shown(
-            {"error": {"code": "interrupted", "message": "Stopped by Ctrl-C."}} if as_json else {}, "", STOPPED
-        )
+    """Runs a command, prints its result or its error, and leaves with its exit status. SIGTERM ends it like Ctrl-C."""
+    with _terminable() as told:
+        try:
+            shown = run()
+        except RatchetError as error:
+            shown = _of_error(error, as_json)
+        except BaseException as end:
+            by_prefect = _is_prefects(end)
+            if not (by_prefect or isinstance(end, KeyboardInterrupt)):
+                raise
+            shown = _stopped(as_json, TERMINATED if by_prefect or told.is_set() else STOPPED)
     if as_json:
         click.echo(json.dumps(shown.data, ensure_ascii=False))
     elif shown.text:
         click.echo(harmless(shown.text))
     sys.exit(shown.status)
+
+
+@contextmanager
+def _terminable() -> Iterator[threading.Event]:
+    """SIGTERM does what Ctrl-C does, and sets the event: what was started is stopped, and nothing is left behind.
+
+    Not where SIGTERM has a handler already, or is ignored.
+    """
+    told = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        told.set()
+        interrupt = signal.getsignal(signal.SIGINT)  # asyncio's own, in a flow; ignored, in the background of a script
+        if not callable(interrupt):
+            raise KeyboardInterrupt
+        interrupt(number, frame)
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield told
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _is_prefects(end: BaseException) -> bool:
+    """Whether it is what Prefect makes of SIGTERM while a flow runs, where its handler is there instead of ours."""
+    prefect = sys.modules.get("prefect.exceptions")
+    return prefect is not None and isinstance(end, prefect.TerminationSignal)
+
+
+def _stopped(as_json: bool, status: int) -> Shown:
+    how = "SIGTERM" if status == TERMINATED else "Ctrl-C"
+    click.echo("\nratchet: stopped. What was done is kept; the same command goes on from there.", err=True)
+    return Shown({"error": {"code": "interrupted", "message": f"Stopped by {how}."}} if as_json else {}, "", status)
 
 
 def _of_error(error: RatchetError, as_json: bool) -> Shown:

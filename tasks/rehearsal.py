@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tasks.core.answers import Answer
+from tasks.core.errors import Stopped
 from tasks.core.labels import Label
 from tasks.core.pace import NOT_REHEARSED, Rehearsal, Rehearsed
 from tasks.core.ports import Progress
 from tasks.core.releases import ReleaseManifest
+from tasks.documents import stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ def rehearse(
 
     The first label only warms up, unless it is the only one: opening a model is no part of an answer's time. Who
     begins changes from question to question, so that a machine that gets slower meanwhile slows both alike.
+    Raises Stopped before the next question when the run is to end.
     """
     if not labels:
         return NOT_REHEARSED
@@ -49,6 +52,9 @@ def rehearse(
 
 
 def _measured(bench: RehearsalBench, label: Label, manifest: ReleaseManifest) -> Rehearsed:
+    stop = stopping.get()
+    if stop is not None and stop.is_set():
+        raise Stopped("The run was stopped while questions were asked one at a time. Run it again to go on.")
     begun = bench.clock()
     answer = bench.ask_one(label.question, manifest)
     return Rehearsed(label.id, answer.text, round(bench.clock() - begun, 3))

@@ -10,23 +10,32 @@ from dataclasses import replace
 from typing import Any
 
 from infra.adapters.lora_loop import losses_of_both
-from infra.adapters.lora_packing import Pack, RowEncoder, pack
-from tasks.core.ports import TrainingRow
+from infra.adapters.lora_packing import Pack, RowEncoder, opening_of, pack
+from infra.adapters.lora_watching import measured
+from tasks.core.ports import Progress, TrainingRow
 
 FORGETTING = "forgetting_nats_per_token"
 
 
-def forgotten(model: Any, rows: Sequence[TrainingRow], encoder: RowEncoder, *, whole: bool = False) -> dict[str, float]:
+def forgotten(
+    model: Any,
+    rows: Sequence[TrainingRow],
+    encoder: RowEncoder,
+    progress: Progress | None = None,
+    *,
+    whole: bool = False,
+) -> dict[str, float]:
     """The loss of the answers by the adapted model, and how much more that is than by its base. Nothing without rows.
 
     whole: the adapter reads the passages too, as one does that is active everywhere.
 
     The end of the turn is left out: a trained model wants its marker there, which is style. Does not touch the model.
+    Raises TrainingInterrupted when `stopping` is set.
     """
     if not rows:
         return {}
     packs = [_without_ends(one) for one in pack(rows, encoder, whole=whole)]
-    base, tuned = losses_of_both(model, packs)
+    base, tuned = losses_of_both(model, measured(packs, "forgetting", progress), opening_of(packs))
     return {"general_nats_per_token": tuned, FORGETTING: tuned - base}
 
 

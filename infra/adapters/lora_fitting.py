@@ -50,8 +50,10 @@ def fit(job: TrainingJob, progress: Progress | None = None, ranks: Ranks = ALONE
     if not ranks.first:
         return metrics
     from infra.adapters.forgetting import forgotten  # imports torch: what is refused is refused before that
+    from infra.adapters.lora_watching import require_wanted
 
-    metrics |= forgotten(tuned, job.general, encoder, whole=job.settings.use_dora)
+    metrics |= forgotten(tuned, job.general, encoder, progress, whole=job.settings.use_dora)
+    require_wanted()
     shutil.rmtree(job.adapter, ignore_errors=True)
     job.adapter.mkdir()
     invocation = () if job.settings.use_dora else encoder.invocation
@@ -106,7 +108,7 @@ def _fit(
     from transformers import PrinterCallback
 
     from infra.adapters.lora_loop import PackedTrainer, Reporting, checkpoint_layers, mean_loss
-    from infra.adapters.lora_watching import EndWhenAsked, LossWatch, ValidationWatch, training_curve
+    from infra.adapters.lora_watching import EndWhenAsked, LossWatch, ValidationWatch, measured, training_curve
 
     chosen, cores = job.settings, _cores(job)
     torch.manual_seed(chosen.seed)
@@ -151,7 +153,7 @@ def _fit(
         return model, metrics
     watch.take_best()
     if validation:
-        metrics["validation_loss"] = mean_loss(model, validation)
+        metrics["validation_loss"] = mean_loss(model, measured(validation, "validation", progress))
         watch.looks.append((result.global_step, metrics["validation_loss"]))
     curves = {"training": list(enumerate(training_curve(trainer.state), start=1)), "validation": watch.looks}
     (job.workdir / CURVES).write_text(json.dumps(curves))

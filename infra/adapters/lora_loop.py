@@ -8,7 +8,7 @@ Imports torch and transformers: import it inside functions.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -172,7 +172,7 @@ def block_logits(model: Any, pack: dict[str, Any], past: Past) -> Any:
     ).logits[0]
 
 
-def mean_loss(model: Any, packs: Sequence[Pack]) -> float:
+def mean_loss(model: Any, packs: Iterable[Pack]) -> float:
     """Loss per completion token, without touching the model."""
     total, targets = 0.0, 0
     with evaluating(model), torch.no_grad():
@@ -183,9 +183,12 @@ def mean_loss(model: Any, packs: Sequence[Pack]) -> float:
     return total / max(1, targets)
 
 
-def losses_of_both(model: Any, packs: Sequence[Pack]) -> tuple[float, float]:
-    """Loss per completion token by the base alone and with its adapter; every context is read once for the two."""
-    contexts, base, tuned, targets = ContextCache(0, opening_of(packs)), 0.0, 0.0, 0
+def losses_of_both(model: Any, packs: Iterable[Pack], opening: Sequence[int]) -> tuple[float, float]:
+    """Loss per completion token by the base alone and with its adapter; every context is read once for the two.
+
+    opening: tokens that all contexts begin with.
+    """
+    contexts, base, tuned, targets = ContextCache(0, opening), 0.0, 0.0, 0
     with evaluating(model), torch.no_grad():
         for made in (_on(model.device, tensors(packed)) for packed in packs):
             past, again = contexts.read_all(model, [made["context"]] * 2)

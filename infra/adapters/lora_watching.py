@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from infra.adapters.lora_packing import Pack
 from infra.adapters.training_ranks import ALONE, Ranks
 from tasks.core.errors import LossDiverged, TrainingInterrupted
 from tasks.core.loss_watch import diverged
+from tasks.core.ports import Progress
+from tasks.documents import stopping
 
 BEST = "best.safetensors"
 LOOKS = "validation.json"
@@ -33,6 +35,16 @@ class EndWhenAsked(TrainerCallback):  # type: ignore[misc]
         self._stop = stop or threading.Event()
         self._ranks = ranks
         self.ended = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Nor does the first step begin when the end was asked for while the model was loaded."""
+        if self._ranks.any(self._stop.is_set()):
+            raise _interrupted(f"before step {state.global_step + 1} of {state.max_steps}")
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Nor does TRL go on measuring after the last step."""
+        if self._stop.is_set():
+            raise _interrupted("while it was measured")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Not after the last step: then there is nothing left to end."""
@@ -123,6 +135,33 @@ class ValidationWatch(TrainerCallback):  # type: ignore[misc]
         """Puts the best adapter into the model, where a look was taken."""
         if self.looks:
             set_peft_model_state_dict(self._model, load_file(self._folder / BEST))
+
+
+def measured(packs: Sequence[Pack], what: str, progress: Progress | None) -> Iterator[Pack]:
+    """Each pack of what is measured after the last step; tells how many are done.
+
+    Raises TrainingInterrupted when `stopping` is set: the steps are in a checkpoint, and are measured again from there.
+    """
+    for done, one in enumerate(packs):
+        require_wanted()
+        if progress:
+            progress(what, done, len(packs))
+        yield one
+    if progress and packs:
+        progress(what, len(packs), len(packs))
+
+
+def require_wanted() -> None:
+    """Raises TrainingInterrupted when `stopping` is set, after the last step."""
+    stop = stopping.get()
+    if stop is not None and stop.is_set():
+        raise _interrupted("after its last step, while it was measured")
+
+
+def _interrupted(when: str) -> TrainingInterrupted:
+    return TrainingInterrupted(
+        f"Training was ended {when}. Run it again: it goes on from its last checkpoint.",
+    )
 
 
 def training_curve(state: Any) -> list[float]:

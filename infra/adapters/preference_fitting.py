@@ -24,7 +24,7 @@ from infra.adapters.lora_fitting import newest_checkpoint, require_possible, sta
 from infra.adapters.lora_loop import Reporting
 from infra.adapters.lora_packing import RowEncoder
 from infra.adapters.lora_trainer import CURVES
-from infra.adapters.lora_watching import EndWhenAsked, LossWatch, training_curve
+from infra.adapters.lora_watching import EndWhenAsked, LossWatch, require_wanted, training_curve
 from infra.adapters.preference_examples import encoded, trainer_of
 from infra.adapters.preference_trainer import PreferenceJob
 from infra.adapters.training_ranks import ALONE, require_ranks
@@ -44,11 +44,13 @@ def fit_preferences(job: PreferenceJob, progress: Progress | None = None) -> dic
     require_possible(job.lora)
     start_or_resume(job.workdir, job.intent)
     metrics = _learn(job, progress)
+    require_wanted()
     gc.collect()  # Trainer, model and optimizer hold each other, and TRL has changed how that base computes
     fresh = load_base_model(job.base, threads=job.threads)
     encoder = RowEncoder(fresh.tokenizer)
     plain, whole = _always_active(fresh.model, job.adapter)
-    metrics |= forgotten(plain, job.general, encoder, whole=whole)
+    metrics |= forgotten(plain, job.general, encoder, progress, whole=whole)
+    require_wanted()
     write_proof(job.adapter, plain.unload(), fresh.tokenizer)
     return metrics
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from infra.adapters.adapted_model import AdaptedModel
 from infra.adapters.base_models import BaseModel, LoadedBase, load_base_model
 from infra.adapters.chat_template import ChatTemplate
-from tasks.core.errors import IntegrityFailure, NotFound
+from tasks.core.errors import IntegrityFailure, NotFound, Stopped
 from tasks.core.ports import ArtifactStore, Completion, Message, Progress
 from tasks.core.releases import ModelRef, canonical_json
+from tasks.documents import stopping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,7 @@ class TransformersChatModel:
         for batch in self._engine.decoder.batches(read, max_new_tokens):
             texts = [_Text(self._engine) for _ in batch]
             for _ in self._decode([read[at] for at in batch], texts, max_new_tokens):
-                pass
+                _require_wanted()  # at each token: on few cores batches are long
             for at, text in zip(batch, texts, strict=True):
                 completions[at] = Completion(text.visible, len(read[at]), len(text.tokens))
             if progress:
@@ -124,6 +125,14 @@ class TransformersChatModel:
 
     def _decode(self, prompts: Sequence[Prompt], texts: Sequence[_Text], limit: int) -> Iterator[None]:
         return self._engine.decoder.decode(self._network, prompts, limit, lambda row, token: texts[row].add(token))
+
+
+def _require_wanted() -> None:
+    stop = stopping.get()
+    if stop is not None and stop.is_set():
+        raise Stopped(
+            "The run was stopped while the model was answering. Earlier answers are kept; run again to go on."
+        )
 
 
 class _Network:

@@ -1,7 +1,8 @@
-"""Trains the tiny model in a child process: `python parent_of_training.py BASE HOME STORE WORKDIR STEPS PROCESSES`.
+"""Trains the tiny model in a child process: `python parent_of_training.py BASE HOME STORE WORKDIR WHEN PROCESSES`.
 
-Run by `test_training_process.py` as a process of its own. STEPS: optimizer steps after which it kills itself, and not
-the child; 0: never. PROCESSES: of the training. Prints the adapter, and whether this process has imported torch.
+Run by `test_training_process.py` as a process of its own. WHEN: the optimizer step after which it kills itself, and
+not the child; or `forgetting`: when the child measures that; or `never`. PROCESSES: of the training. Prints the
+adapter, and whether this process has imported torch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from killed_training import SETTINGS, rows
@@ -17,12 +19,21 @@ from killed_training import SETTINGS, rows
 from infra.adapters.base_models import find_base_model
 from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.lora_trainer import LoraTrainer
+from infra.adapters.training_messages import Job
 from infra.adapters.training_process import ChildFitting
+from tasks.core.ports import Progress
 
 
-def main(base: str, home: str, store: str, workdir: str, steps: str, processes: str) -> None:
+class LongForgetting(ChildFitting):
+    """Has the child measure a hundred times as much: the tiny model would be through before anybody can stop it."""
+
+    def fit(self, job: Job, progress: Progress | None = None) -> dict[str, float]:
+        return super().fit(replace(job, general=job.general * 100), progress)
+
+
+def main(base: str, home: str, store: str, workdir: str, when: str, processes: str) -> None:
     def kill_at(what: str, done: int, total: int) -> None:
-        if done == int(steps) != 0:
+        if what == when or ("loss" in what and str(done) == when):
             os.kill(os.getpid(), signal.SIGKILL)
 
     trainer = LoraTrainer(
@@ -30,7 +41,7 @@ def main(base: str, home: str, store: str, workdir: str, steps: str, processes: 
         FolderArtifacts(Path(store)),
         SETTINGS.model_copy(update={"processes": int(processes)}),
         threads=1,
-        fitting=ChildFitting(),
+        fitting=LongForgetting() if when == "forgetting" else ChildFitting(),
     )
     made = trainer.train(rows(), [], Path(workdir), kill_at)
     print(json.dumps({"adapter": made.model.adapter, "torch": "torch" in sys.modules}))

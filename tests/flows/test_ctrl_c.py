@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of `ratchet train`: said in a sentence, and the next run goes on from there."""
+"""Ctrl-C and SIGTERM in the middle of a command: said in a sentence, nothing runs on, the next one goes on."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,39 @@ from flows.cli import ratchet
 
 pytestmark = pytest.mark.long
 
+PREFECT_SERVER = "prefect.server.api.server:create_app"
 TRAIN = [sys.executable, "-m", "flows.cli", "train", "--force"]
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_demo_that_is_told_to_end_stops_the_prefect_server_that_it_started(
+    tmp_path: Path, how: signal.Signals, status: int
+) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    output = tmp_path / "output"
+    with output.open("w") as written:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "demo"], env=environ, stdout=written, stderr=subprocess.STDOUT
+        )
+    killer = threading.Timer(150, demo.kill)
+    killer.start()
+    try:
+        while demo.poll() is None and "embed" not in output.read_text():  # a line of the first flow
+            time.sleep(0.05)
+        server = prefect_servers(demo.pid)
+        demo.send_signal(how)
+        code = demo.wait()
+    finally:
+        killer.cancel()
+        demo.kill()
+    said = output.read_text()
+    assert server, said
+    assert code == status, said
+    assert "Traceback" not in said
+    assert "ratchet: stopped. What was done is kept; the same command goes on from there.\n" in said
+    assert not [one for one in server if Path(f"/proc/{one}").exists()]
 
 
 @pytest.mark.usefixtures("home")
@@ -54,3 +87,11 @@ def test_a_training_that_is_interrupted_goes_on_where_it_was(docs: Path, tmp_pat
     assert first is not None
     assert int(first[1]) > reached
     assert "model" in again.stdout
+
+
+def prefect_servers(parent: int) -> list[str]:
+    """Process ids of those that this process has started."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(parent), "-f", PREFECT_SERVER], stdout=subprocess.PIPE, text=True, check=False
+    )
+    return found.stdout.split()

@@ -1,11 +1,15 @@
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import pytest
 from evaluation_fakes import golden_labels, manifest, perfect
 
 from tasks.core.answers import Answer
+from tasks.core.errors import Stopped
 from tasks.core.pace import NOT_REHEARSED
 from tasks.core.releases import ReleaseManifest
+from tasks.documents import stopping
 from tasks.rehearsal import RehearsalBench, rehearse
 
 LABELS = golden_labels(5)
@@ -62,6 +66,17 @@ def test_a_machine_that_gets_slower_slows_both_alike() -> None:
     world.takes = lambda m, _: len(world.asked) / 8
     found = rehearse(world.bench(), LABELS, TUNED, CURRENT)
     assert sum(one.seconds for one in found.candidate) == sum(one.seconds for one in found.baseline)
+
+
+def test_a_run_that_is_to_end_asks_no_further() -> None:
+    world, stop = SlowReleases(even), threading.Event()
+    token = stopping.set(stop)
+    try:
+        with pytest.raises(Stopped):
+            rehearse(world.bench(), LABELS, TUNED, CURRENT, lambda _, done, __: stop.set() if done == 2 else None)
+    finally:
+        stopping.reset(token)
+    assert len(world.asked) == 2 + 2 * 2  # one to warm up and two that count, of each release
 
 
 def test_seconds_are_kept_to_the_millisecond() -> None:

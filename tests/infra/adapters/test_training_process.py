@@ -35,12 +35,12 @@ def in_child(base: BaseModel, store: Path, python: str | None = None) -> LoraTra
 
 
 def parent(
-    base: BaseModel, store: Path, workdir: Path, steps: int, processes: int = 1
+    base: BaseModel, store: Path, workdir: Path, when: str, processes: int = 1
 ) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(path for path in sys.path if path)
     home = base.folder.parent / "home"
     return subprocess.run(
-        [sys.executable, parent_of_training.__file__, *map(str, (base.folder, home, store, workdir, steps, processes))],
+        [sys.executable, parent_of_training.__file__, *map(str, (base.folder, home, store, workdir, when, processes))],
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
@@ -51,7 +51,7 @@ def parent(
 def test_the_parent_of_a_training_never_imports_torch_and_gets_the_same_adapter(
     in_process: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
 ) -> None:
-    told = json.loads(parent(base, store, tmp_path, 0).stdout)
+    told = json.loads(parent(base, store, tmp_path, "never").stdout)
     assert told == {"adapter": in_process.model.adapter, "torch": False}
 
 
@@ -76,16 +76,47 @@ def test_a_training_that_was_asked_to_end_goes_on_from_that_step_to_the_same_bit
         pytest.fail(str(ended_by.value))
     assert f"checkpoint-{ended_at}" in {folder.name for folder in tmp_path.glob("checkpoint-*")}
     assert "tokens/s" in reports[-1][0]
-    again: list[int] = []
-    resumed = trainer(base, store).train(rows(), [], tmp_path, lambda _, done, __: again.append(done))
-    assert min(step for step in again if step) == int(str(ended_at)) + 1
+    again: list[tuple[str, int]] = []
+    resumed = trainer(base, store).train(rows(), [], tmp_path, lambda what, done, _: again.append((what, done)))
+    assert min(done for what, done in again if "loss" in what) == int(str(ended_at)) + 1
     assert resumed.model == in_process.model
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_training_ends_with_its_parent(base: BaseModel, store: Path, tmp_path: Path, processes: int) -> None:
+def test_a_training_that_is_asked_to_end_after_its_last_step_ends_and_is_measured_again(
+    in_process: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
+) -> None:
+    stop, told = threading.Event(), list[tuple[str, int, int]]()
+
+    def progress(what: str, done: int, total: int) -> None:
+        told.append((what, done, total))
+        if what == "forgetting":
+            stop.set()
+
+    token, longer = stopping.set(stop), parent_of_training.LongForgetting()
+    try:
+        with pytest.raises(TrainingInterrupted, match="while it was measured"):
+            LoraTrainer(base, FolderArtifacts(store), SETTINGS, threads=1, fitting=longer).train(
+                rows(), [], tmp_path, progress
+            )
+    finally:
+        stopping.reset(token)
+    assert "loss" in next(what for what, done, total in reversed(told) if what != "forgetting" and done == total)
+    assert told[-1][0] == "forgetting"
+    assert told[-1][1] < told[-1][2]
+    again: list[tuple[str, int, int]] = []
+    resumed = trainer(base, store).train(rows(), [], tmp_path, lambda *report: again.append(report))
+    assert not [what for what, *_ in again if "loss" in what]  # no step is taken twice
+    (last,) = {(done, total) for what, done, total in again if what == "forgetting" and done == total}
+    assert last == (64, 64)
+    assert resumed.model == in_process.model
+
+
+@pytest.mark.parametrize(("when", "processes"), [("2", 1), ("2", 2), ("forgetting", 1)])
+def test_a_training_ends_with_its_parent(
+    base: BaseModel, store: Path, tmp_path: Path, when: str, processes: int
+) -> None:
     before = training_processes()
-    assert parent(base, store, tmp_path, 2, processes).returncode == -signal.SIGKILL
+    assert parent(base, store, tmp_path, when, processes).returncode == -signal.SIGKILL
     ends = time.monotonic() + 30
     while training_processes() - before and time.monotonic() < ends:
         time.sleep(0.05)

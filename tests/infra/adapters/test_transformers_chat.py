@@ -16,10 +16,11 @@ from infra.adapters.chat_template import ChatTemplate
 from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.transformers_chat import TransformersChat, TransformersChatModel
 from tasks.core.answers import Passage
-from tasks.core.errors import AdapterBroken, IntegrityFailure, NotFound
+from tasks.core.errors import AdapterBroken, IntegrityFailure, NotFound, Stopped
 from tasks.core.ports import Message
 from tasks.core.prompts import default_prompt, render, with_examples
 from tasks.core.releases import ModelRef
+from tasks.documents import stopping
 
 LIMIT = 12
 
@@ -101,6 +102,20 @@ def test_progress_ends_at_the_number_of_prompts(model: TransformersChatModel) ->
     told: list[tuple[int, int]] = []
     model.complete(prompts(20), max_new_tokens=2, progress=lambda _, done, total: told.append((done, total)))
     assert told == [(16, 20), (20, 20)]
+
+
+def test_a_run_that_is_to_end_is_answered_no_further_and_the_next_one_is(model: TransformersChatModel) -> None:
+    before = texts(model, prompts())
+    stop, told = threading.Event(), list[int]()
+    token = stopping.set(stop)
+    stop.set()
+    try:
+        with pytest.raises(Stopped):
+            model.complete(prompts(), max_new_tokens=LIMIT, progress=lambda _, done, __: told.append(done))
+    finally:
+        stopping.reset(token)
+    assert not told  # not even the first batch
+    assert texts(model, prompts()) == before
 
 
 def test_no_prompts_give_no_completions(model: TransformersChatModel) -> None:
