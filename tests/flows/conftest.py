@@ -5,9 +5,13 @@ import os
 os.environ["PREFECT_API_URL"] = ""
 os.environ["DO_NOT_TRACK"] = "1"
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Run, run_ratchet
+from hosted_vendor import FastClock, Vendor
+from openai_hosted_fake import HostedServer, hosted_server
 from tiny_llama import tiny_llama
 
 PAGES = {
@@ -37,3 +41,18 @@ def docs(tmp_path: Path) -> Path:
     for name, text in PAGES.items():
         (folder / name).write_text(text)
     return folder
+
+
+@pytest.fixture
+def run() -> Run:
+    return run_ratchet
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedServer]:
+    """A vendor that settings name; whatever it was asked is as its API is described."""
+    with hosted_server(Vendor(FastClock())) as running:
+        for name, value in running.settings.items():
+            monkeypatch.setenv(name, value)
+        yield running
+        assert running.violations == []

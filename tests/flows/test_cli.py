@@ -3,28 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import Run, read
 
-from flows.cli import ratchet
 from infra.workbench import open_workbench
 from tasks.evaluation import Evaluation
 
 pytestmark = pytest.mark.usefixtures("home")
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run() -> Run:
-    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
-
-
-def read(result: Result) -> dict[str, Any]:
-    return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
 def test_ingest_then_ask_works_right_away_and_says_it_is_unproven(run: Run, docs: Path) -> None:

@@ -1,29 +1,22 @@
 """Git repositories and S3 prefixes on the command line, from the first ingest to the plan of the next."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from command_line import Run
 from source_places import BUCKET, GitPlace, S3Place, S3Server, s3_server
 
-from flows.cli import ratchet
-
 pytestmark = pytest.mark.usefixtures("home")
-Run = Callable[..., Result]
 
 PAGES = {
     "guide/pump.md": b"# Bilge pump\n\nThe bilge pump moves 90 litres of water per minute.",
     "guide/saw.md": b"# Band saw\n\nThe blade of the band saw is 27 millimetres wide.",
     "drafts/idea.md": b"# Idea\n\nNobody has decided on this.",
 }
-
-
-@pytest.fixture
-def run() -> Run:
-    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from hosted_vendor import FastClock, Vendor
+from command_line import Run, read
 from hosted_world import rows
-from openai_hosted_fake import HostedServer, hosted_server
+from openai_hosted_fake import HostedServer
 
-from flows.cli import ratchet
 from flows.hosted_jobs import retirements
 from flows.reingest_docs import ReingestRequest, reingest
 from flows.retrain_model import RetrainReport, RetrainRequest, retrain, retrain_model
@@ -28,21 +24,6 @@ from tasks.training_choice import choose_where
 
 pytestmark = [pytest.mark.usefixtures("home", "server"), pytest.mark.xdist_group("prefect")]
 PUMPS = range(2, 10)
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedServer]:
-    with hosted_server(Vendor(FastClock())) as running:
-        for name, value in running.settings.items():
-            monkeypatch.setenv(name, value)
-        yield running
-        assert running.violations == []
-
-
-@pytest.fixture
-def run() -> Run:
-    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture
@@ -59,10 +40,6 @@ def labelled(tmp_path: Path) -> Path:
     ingested(path=str(docs))
     import_labels(bench().labels, tmp_path / "labels.jsonl")
     return docs
-
-
-def read(result: Result) -> dict[str, Any]:
-    return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
 def bench() -> Workbench:

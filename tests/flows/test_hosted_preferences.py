@@ -11,15 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from hosted_vendor import FastClock, Refused, Vendor
-from openai_hosted_fake import HostedServer, hosted_server
+from command_line import Run, read
+from hosted_vendor import Refused
+from openai_hosted_fake import HostedServer
 
 from flows.cli import ratchet
 from flows.reingest_docs import ReingestRequest, reingest
@@ -44,21 +42,6 @@ from tasks.labels import import_labels
 pytestmark = [pytest.mark.usefixtures("home", "server"), pytest.mark.xdist_group("prefect")]
 PUMPS = range(10, 22)
 TRAIN = ["train", "--method", "openai-dpo"]
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostedServer]:
-    with hosted_server(Vendor(FastClock())) as running:
-        for name, value in running.settings.items():
-            monkeypatch.setenv(name, value)
-        yield running
-        assert running.violations == []
-
-
-@pytest.fixture
-def run() -> Run:
-    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +75,6 @@ def preferring(begun: Path, home: Path) -> None:
 
 def bench() -> Workbench:
     return open_workbench("default")
-
-
-def read(result: Result) -> dict[str, Any]:
-    return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
 def trained(*, force: bool = True) -> RetrainReport:
@@ -239,6 +218,7 @@ def test_no_leak_looks_at_what_a_vendor_was_given_to_prefer(server: HostedServer
     assert "pump-12.md" in leak["reason"]
 
 
+@pytest.mark.long
 def test_a_process_killed_while_the_job_runs_leaves_one_job_that_the_next_one_follows(
     server: HostedServer, preferring: None
 ) -> None:

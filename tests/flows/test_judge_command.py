@@ -4,38 +4,28 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from command_line import Run, read
 from openai_chat_fake import ChatServer, Fault, chat_server
 from openai_embeddings_fake import KEY
 
-from flows.cli import ratchet
 from infra.settings import load_settings
 from infra.workbench import open_workbench
 from tasks.core.errors import BadSetting
 from tasks.core.judging import agreement_of
 
 pytestmark = pytest.mark.usefixtures("home")
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run() -> Run:
-    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     with chat_server() as running:
         yield running
-
-
-def read(result: Result) -> dict[str, Any]:
-    return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
 def row(n: int, **changes: Any) -> dict[str, Any]:

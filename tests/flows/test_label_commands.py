@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import Run, read
 from source_places import BUCKET, S3Place, S3Server, s3_server
 from sqlalchemy import event
 
-from flows.cli import ratchet
 from flows.label_commands import show_label_review
 from infra.adapters.catalog.feedback import CatalogFeedback
 from infra.workbench import open_workbench
@@ -20,16 +18,6 @@ from tasks.preferences import enough_opinions
 from tasks.training import decide
 
 pytestmark = pytest.mark.usefixtures("home")
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run() -> Run:
-    return lambda *words: CliRunner().invoke(ratchet, [str(word) for word in words], catch_exceptions=False)
-
-
-def read(result: Result) -> dict[str, Any]:
-    return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
 def lines(*rows: dict[str, object]) -> str:
@@ -220,6 +208,7 @@ def test_what_is_set_is_collected(run: Run, tmp_path: Path, monkeypatch: pytest.
     assert report["told"] == []
 
 
+@pytest.mark.long
 def test_models_are_listed_with_their_releases_and_the_rows_of_one_come_out_by_its_hash(
     run: Run, docs: Path, tmp_path: Path
 ) -> None:
