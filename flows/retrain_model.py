@@ -203,11 +203,6 @@ def taken_up(model: RegisteredModel) -> tuple[TrainingReport, MethodChoice]:
     return TrainingReport(model, model.lineage.rows, 0.0), choice
 
 
-def waiting_model(bench: Workbench, method: str = "lora") -> bool:
-    """Whether there is one that `left_unjudged` finds."""
-    return left_unjudged(bench, method) is not None
-
-
 def left_unjudged(bench: Workbench, method: str = "lora") -> RegisteredModel | None:
     """The newest model, where it was trained and never judged to the end, as when its run was killed.
 

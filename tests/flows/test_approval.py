@@ -28,7 +28,7 @@ from service_fakes import running
 from flows.evaluate_release import evaluate
 from flows.promote_release import promote, promote_release
 from flows.refresh_assistant import RefreshRequest, refresh, refresh_assistant
-from flows.retrain_model import retrain_model, waiting_model
+from flows.retrain_model import left_unjudged, retrain_model
 from flows.serving import service_of
 from infra.workbench import Workbench, open_workbench
 from tasks.core.errors import PromotionRefused, StaleComparison, UsageError
@@ -280,8 +280,8 @@ async def test_a_model_is_trained_once_however_long_it_waits_and_a_refused_one_s
     assert served(bench) == before
     passed = replace(report.evaluation, id="sha256-passed", verdict="PROMOTE")
     bench.evaluations.record("default", passed)
-    assert not waiting_model(world.under("new-model"))
-    assert waiting_model(world.under("never"))
+    assert not left_unjudged(world.under("new-model"))
+    assert left_unjudged(world.under("never"))
 
 
 def to_learn(bench: Workbench, world: World, question: str, answer: str, page: str) -> None:

@@ -21,7 +21,7 @@ from openai_hosted_fake import HostedServer
 
 from flows.cli import ratchet
 from flows.reingest_docs import ReingestRequest, reingest
-from flows.retrain_model import RetrainReport, RetrainRequest, retrain, waiting_model
+from flows.retrain_model import RetrainReport, RetrainRequest, left_unjudged, retrain
 from infra.settings import Settings
 from infra.workbench import Workbench, open_workbench
 from tasks.core.errors import (
@@ -134,14 +134,14 @@ def test_preferences_past_the_threshold_become_a_hosted_candidate_that_the_gates
     [lineage] = [one["lineage"] for one in models["models"] if one["model"] == made["model"]]
     assert (lineage["method"], lineage["started_from"], lineage["labels"]) == ("dpo", None, len(PUMPS))
     assert [(one["method"], one["intent"]) for one in models["jobs"]] == [("dpo", lineage["training"])]
-    assert waiting_model(bench(), "openai-dpo")
-    assert not waiting_model(bench(), "dpo")  # which would train here
+    assert left_unjudged(bench(), "openai-dpo")
+    assert not left_unjudged(bench(), "dpo")  # which would train here
 
     judged = run("evaluate", made["release"], "--json")
     assert judged.exit_code in (3, 4), judged.output  # one golden question decides nothing
     gates = {gate["name"]: gate["outcome"] for gate in read(judged)["gates"]}
     assert (gates["intact"], gates["no-leak"]) == ("pass", "pass")
-    assert not waiting_model(bench(), "openai-dpo")
+    assert not left_unjudged(bench(), "openai-dpo")
 
 
 def test_a_pair_is_uploaded_under_the_prompt_that_is_served(server: HostedServer, run: Run, preferring: None) -> None:
@@ -270,11 +270,12 @@ def test_the_command_and_the_form_offer_the_same_methods() -> None:
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def refused(server: HostedServer, error: type[Exception], says: str) -> None:
-    """Before anything is sent or consumed."""
-    with pytest.raises(error, match=says):
+def refusal(server: HostedServer, error: type[Exception]) -> str:
+    """What a training is refused with, before anything is sent or consumed."""
+    with pytest.raises(error) as refused:
         trained()
     assert (server.vendor.calls, consumed()) == ([], 0)
+    return str(refused.value)
 
 
 def test_a_served_adapter_is_refused_by_the_method_that_goes_on_from_it(server: HostedServer, preferring: None) -> None:
@@ -290,21 +291,21 @@ def test_without_a_vendor_it_says_what_to_set(
     server: HostedServer, preferring: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RATCHET_HOSTED_BASE_MODEL")
-    refused(server, BadSetting, "RATCHET_HOSTED_BASE_MODEL")
+    assert "RATCHET_HOSTED_BASE_MODEL" in refusal(server, BadSetting)
 
 
 def test_over_the_budget_nothing_is_sent_and_the_method_here_is_named(
     server: HostedServer, preferring: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RATCHET_HOSTED_BUDGET_USD", "0.001")
-    refused(server, BudgetExceeded, "or train here: `ratchet train --method dpo`")
+    assert "or train here: `ratchet train --method dpo`" in refusal(server, BudgetExceeded)
 
 
 def test_fewer_than_ten_pairs_are_not_uploaded(server: HostedServer, preferring: None) -> None:
     labels = bench().label_catalog
     gone = tuple(replace(one, state="rejected") for one in labels.opinions("default")[:3])
     labels.change("default", lambda _: LabelChanges(opinions_updated=gone))
-    refused(server, InvalidTrainingFile, "9 examples; a job takes at least 10")
+    assert "9 examples; a job takes at least 10" in refusal(server, InvalidTrainingFile)
 
 
 def test_two_preferences_against_each_other_are_refused_and_the_message_names_one_to_reject(
@@ -328,7 +329,7 @@ def test_two_preferences_against_each_other_are_refused_and_the_message_names_on
 def test_a_preference_about_a_golden_page_stops_before_anything_is_sent(server: HostedServer, preferring: None) -> None:
     leak = Preference("p-9", "Who paints the saw?", "Ann does.", "Nobody!", ("saw.md",), "train", "accepted")
     bench().label_catalog.change("default", lambda _: LabelChanges(opinions_added=(leak,)))
-    refused(server, GoldenLeak, r"p-9 is about saw\.md")
+    assert "p-9 is about saw.md" in refusal(server, GoldenLeak)
 
 
 def test_a_job_that_failed_consumes_no_preference_and_another_attempt_is_asked_for(

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import ratchet
-from flows.retrain_model import waiting_model
+from flows.retrain_model import left_unjudged
 from infra.adapters.catalog.feedback import CatalogFeedback
 from infra.workbench import open_workbench
 from tasks.core.feedback import Feedback, Response
@@ -50,7 +50,8 @@ def test_preferences_train_a_candidate_that_the_gates_judge(home: Path, docs: Pa
     assert (made["method"], made["trained"]) == ("dpo", True), made
     assert "beginning with the base" in made["method_reason"]
     bench = open_workbench("default")
-    assert (waiting_model(bench, "dpo"), waiting_model(bench, "lora")) == (True, False)
+    assert left_unjudged(bench, "dpo")
+    assert not left_unjudged(bench, "lora")
 
     [lineage] = [one["lineage"] for one in told("models")["models"] if one["model"] == made["model"]]
     assert (lineage["method"], lineage["started_from"]) == ("dpo", None)
@@ -66,7 +67,7 @@ def test_preferences_train_a_candidate_that_the_gates_judge(home: Path, docs: Pa
     assert judged is not None
     gates = {gate.name: gate.outcome for gate in judged.gates}
     assert (gates["intact"], gates["no-leak"]) == ("pass", "pass")
-    assert not waiting_model(bench, "dpo")
+    assert not left_unjudged(bench, "dpo")
     again = told("train", "--method", "dpo")
     assert (again["trained"], "0 new preferences of 2" in again["reason"]) == (False, True)
 
@@ -98,7 +99,8 @@ def test_ratings_and_accepted_feedback_train_a_candidate_that_the_gates_judge(
     assert re.search(
         r"beginning with the base\. 11 of 11 accepted ratings .* are good and \d+ bad", made["method_reason"]
     )
-    assert (waiting_model(bench, "kto"), waiting_model(bench, "dpo"), waiting_model(bench)) == (True, False, False)
+    assert left_unjudged(bench, "kto")
+    assert (left_unjudged(bench, "dpo"), left_unjudged(bench)) == (None, None)
 
     [lineage] = [one["lineage"] for one in told("models")["models"] if one["model"] == made["model"]]
     assert (lineage["method"], lineage["started_from"], lineage["labels"]) == ("kto", None, 11)
@@ -114,6 +116,6 @@ def test_ratings_and_accepted_feedback_train_a_candidate_that_the_gates_judge(
     assert judged is not None
     gates = {gate.name: gate.outcome for gate in judged.gates}
     assert (gates["intact"], gates["no-leak"]) == ("pass", "pass")
-    assert not waiting_model(bench, "kto")
+    assert not left_unjudged(bench, "kto")
     again = told("train", "--method", "kto")
     assert (again["trained"], "0 new ratings of 11" in again["reason"]) == (False, True)
