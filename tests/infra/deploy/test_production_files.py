@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import ssl
 import subprocess
 from importlib import import_module
 from importlib.metadata import version as metadata_version
@@ -18,7 +19,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from infra.deploy.catalogue import WORK_POOLS
-from infra.deploy.processes import WORKER, Ports, Process, processes
+from infra.deploy.processes import NO_TLS, WORKER, Ports, Process, processes
 from infra.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "infra" / "deploy"
@@ -253,3 +254,19 @@ def test_dockerfiles_copy_what_exists_and_start_by_the_table(file: Path) -> None
             assert all((root / name).exists() for name in line.split()[1:-1]), line
     (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD ")]
     assert tuple(yaml.safe_load(command)) in {one.command for one in TABLE.values()}
+
+
+@pytest.mark.parametrize("given", [COMPOSE["x-prefect"], CONFIGS["ratchet-prefect"]], ids=["compose", "kubernetes"])
+def test_an_api_without_tls_is_given_the_authority_that_vouches_for_nobody(given: dict[str, str]) -> None:
+    ((name, here),) = NO_TLS.items()
+    assert given["PREFECT_API_URL"].startswith("http://")
+    assert given[name] == f"/opt/ratchet/{Path(here).relative_to(DEPLOY.parents[1])}"
+    for file in (one for one in DOCKERFILES if "COPY flows flows" in one.read_text()):  # what asks Prefect's API
+        assert {"WORKDIR /opt/ratchet", "COPY infra infra"} <= set(file.read_text().splitlines()), file
+
+
+def test_that_authority_is_the_only_one_believed_and_nobody_has_its_key() -> None:
+    (bundle,) = NO_TLS.values()
+    [only] = ssl.create_default_context(cafile=bundle).get_ca_certs()
+    assert only["subject"] == only["issuer"]
+    assert "PRIVATE KEY" not in Path(bundle).read_text()
