@@ -76,10 +76,15 @@ class DocumentSource(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`."""
+    """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`; an empty variable sets nothing."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RATCHET_", env_nested_delimiter="__", toml_file="ratchet.toml", extra="forbid", frozen=True
+        env_prefix="RATCHET_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        toml_file="ratchet.toml",
+        extra="forbid",
+        frozen=True,
     )
 
     home: Path = Field(default=Path(".ratchet"), description="Where the catalog, index, artifacts and models live")
