@@ -186,7 +186,7 @@ def show_answer(bench: Workbench, question: str, release: str | None, pattern: s
         raise UsageError("The question is empty.")
     manifest = manifest_to_ask(bench, release)
     if pattern is not None:
-        manifest = _with_pattern(manifest, pattern)
+        manifest = manifest.model_copy(update={"pattern": pattern})
     answer = answer_one(question, manifest, bench.answering)
     standing = bench.releases.standing(bench.assistant)
     unproven = standing.unproven and answer.release == standing.release
@@ -266,17 +266,6 @@ def manifest_to_ask(bench: Workbench, release: str | None) -> ReleaseManifest:
     manifest = bench.releases.release(bench.assistant, wanted).manifest
     refuse_reclaimed(bench.releases, bench.document_catalog, manifest)
     return manifest
-
-
-def _with_pattern(manifest: ReleaseManifest, pattern: str) -> ReleaseManifest:
-    from typing import get_args
-
-    from tasks.core.errors import UsageError
-    from tasks.core.releases import Pattern
-
-    if pattern not in get_args(Pattern):
-        raise UsageError(f"There is no pattern {pattern!r}; there are {', '.join(get_args(Pattern))}.")
-    return manifest.model_copy(update={"pattern": pattern})
 
 
 def _context(passage: Passage) -> dict[str, Any]:

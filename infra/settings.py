@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings | None = Field(
         default=None, description="How new releases find passages; none: as the release being served does"
     )
+    pattern: Literal["sequential", "tuned", "parallel", "routed"] | None = Field(
+        default=None, description="How new releases of a tuned model answer; none: as the release being served does"
+    )
     s3_endpoint_url: str | None = Field(default=None, description="An S3-compatible store instead of AWS")
     sources: tuple[DocumentSource, ...] = Field(
         default=(), description="Where documents come from, read by every run that names no path"
