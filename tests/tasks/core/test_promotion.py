@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.core.errors import NotFound, PromotionRefused, StaleComparison
+from tasks.core.policy import NEVER_OVERRIDDEN, HoldOverride
 from tasks.core.promotion import Judgement, Promotion, Standing, require_promotable, rollback_target, was_rolled_back
 
 
@@ -81,6 +82,97 @@ def test_a_rolled_back_release_needs_a_new_reason() -> None:
     with pytest.raises(PromotionRefused, match="rolled back before"):
         require_promotable("r-2", Standing("r-1", False), judged(), history, golden_set="g-1", reason=None)
     require_promotable("r-2", Standing("r-1", False), judged(), history, golden_set="g-1", reason="fixed upstream")
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_reason_is_none(blank: str) -> None:
+    with pytest.raises(PromotionRefused, match="only with a new reason"):
+        require_promotable(
+            "r-2", Standing("r-1", False), judged(), moves("r-1", "r-2", "-r-1"), golden_set="g-1", reason=blank
+        )
+
+
+# ── a HOLD whose doubts a person accepts ─────────────────────────────────────────────────────────────────────────────
+
+ADA_MAY = HoldOverride(gates=("no-harm-*", "fresh"), who=("Ada", "Grace"))
+EVERYTHING = HoldOverride(gates=("*",), who=("*",))
+
+
+def accepting(
+    *doubts: str,
+    who: str = "Ada",
+    reason: str | None = "The pages are new.",
+    override: HoldOverride = ADA_MAY,
+    verdict: str = "HOLD",
+    served: str = "r-1",
+) -> tuple[str, ...]:
+    held = replace(judged(verdict), doubts=doubts)
+    return require_promotable(
+        "r-2", Standing(served, False), held, moves("r-1"), golden_set="g-1", reason=reason, who=who, override=override
+    )
+
+
+def test_whom_the_policy_names_may_accept_the_doubts_that_it_names() -> None:
+    assert accepting("no-harm-correct", "fresh") == ("no-harm-correct", "fresh")
+    assert accepting("no-harm-correct", who="Grace") == ("no-harm-correct",)
+    assert accepting("pace", who="Eve", override=EVERYTHING) == ("pace",)
+
+
+@pytest.mark.parametrize(
+    ("who", "override", "said"),
+    [
+        ("Eve", ADA_MAY, "accepted by Ada or Grace, not by Eve."),
+        ("ada", ADA_MAY, "accepted by Ada or Grace, not by ada."),
+        ("", ADA_MAY, "accepted by Ada or Grace, not by an unnamed person."),
+        (" ", EVERYTHING, "accepted by anybody who gives a name, not by an unnamed person."),
+        ("Ada", HoldOverride(gates=("*",)), "accepted by nobody, not by Ada."),
+    ],
+)
+def test_nobody_else_may(who: str, override: HoldOverride, said: str) -> None:
+    with pytest.raises(PromotionRefused) as refused:
+        accepting("fresh", who=who, override=override)
+    assert said in refused.value.message
+    assert refused.value.values == {"release": "r-2", "verdict": "HOLD", "doubts": ("fresh",)}
+
+
+@pytest.mark.parametrize("reason", [None, "", " "])
+def test_a_doubt_is_accepted_only_for_a_reason(reason: str | None) -> None:
+    with pytest.raises(PromotionRefused, match="only with a reason, which is recorded"):
+        accepting("fresh", reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("doubts", "override", "said"),
+    [
+        (("fresh", "pace"), ADA_MAY, "accept only no-harm-*, fresh, not pace. style: 0.40"),
+        (("fresh",), HoldOverride(who=("Ada",)), "accept no doubt at all, not fresh. style: 0.40"),
+        ((), EVERYTHING, "Its doubts are not recorded: run `ratchet evaluate r-2` again."),
+    ],
+)
+def test_one_doubt_that_may_not_be_accepted_holds_the_release(
+    doubts: tuple[str, ...], override: HoldOverride, said: str
+) -> None:
+    with pytest.raises(PromotionRefused) as refused:
+        accepting(*doubts, override=override)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize("never", NEVER_OVERRIDDEN)
+def test_a_doubt_about_whether_the_numbers_may_be_believed_is_accepted_by_nobody(never: str) -> None:
+    with pytest.raises(PromotionRefused, match=f"Nobody may accept a doubt about {never}. style: 0.40"):
+        accepting("fresh", never, override=EVERYTHING)
+
+
+def test_a_failure_is_accepted_by_nobody_and_after_promote_there_is_nothing_to_accept() -> None:
+    with pytest.raises(PromotionRefused, match="judged REJECT, not PROMOTE"):
+        accepting("fresh", override=EVERYTHING, verdict="REJECT")
+    assert accepting(override=EVERYTHING, verdict="PROMOTE") == ()
+
+
+def test_an_accepted_doubt_about_another_comparison_is_stale() -> None:
+    with pytest.raises(StaleComparison) as stale:
+        accepting("fresh", served="r-9")
+    assert stale.value.values == {"release": "r-2", "baseline": "r-1", "current": "r-9"}
 
 
 def test_rolling_back_twice_goes_back_two_releases() -> None:

@@ -30,7 +30,7 @@ from tasks.core.evidence import Evidence, case_of
 from tasks.core.integrity import Integrity
 from tasks.core.labels import Label, golden_set
 from tasks.core.pace import NOT_REHEARSED
-from tasks.core.policy import Policy
+from tasks.core.policy import NEVER_OVERRIDDEN, Policy
 from tasks.core.verdict import Case, Verdict, decide
 
 DOC = Path(__file__).parents[4] / "docs" / "gates.md"
@@ -242,6 +242,10 @@ def test_every_gate_a_verdict_can_hold_has_its_case_here() -> None:
     alike = {"floor-recall": "floor-correct", "drift-recall": "drift-correct", "drift-faithfulness": "drift-correct"}
     alike |= {"slice-unanswerable": "slice-oils", "slice-pumps": "slice-oils"}
     assert {alike.get(name, name) for name in asked} == set(STOPPED_BY)
+
+
+def test_what_nobody_may_override_are_gates() -> None:
+    assert set(NEVER_OVERRIDDEN) <= set(STOPPED_BY)
 
 
 def test_every_gate_is_in_the_docs() -> None:
