@@ -274,6 +274,13 @@ def test_the_first_release_is_judged_by_itself() -> None:
     assert verdict.gates[-1].outcome == "reported"
 
 
+def test_where_format_has_a_floor_one_broken_answer_is_allowed() -> None:
+    floored = JSON.model_copy(update={"floors": {"format": 0.9}})
+    verdict = decide(case_of(served(one_broken, floored)))
+    assert verdict.verdict == "PROMOTE"
+    assert {"format", "floor-format"} & {gate.name for gate in verdict.gates} == {"floor-format"}
+
+
 def test_of_a_broken_release_nothing_else_is_asked() -> None:
     for broken in (Integrity(GOLDEN.id, broken=("NaN.",)), Integrity(GOLDEN.id, baseline_broken=("Gone.",))):
         verdict = decide(case_of(replace(served(perfect), integrity=broken)))
