@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,10 +138,56 @@ def test_a_golden_id_page_or_question_in_the_training_data_stops_everything(stud
             freeze([study, GOLDEN])
 
 
+def test_golden_words_under_another_question_and_page_stop_everything_too() -> None:
+    golden = replace(GOLDEN, answer="The gearbox oil of the Skerry is changed every 500 hours.")
+    study = label("t", "What is there to know of upkeep?", "upkeep.md", "train")
+    study = replace(study, answer="Note: gearbox oil of the Skerry is changed every 500 hours of work.")
+    with pytest.raises(GoldenLeak) as stopped:
+        freeze([study, golden])
+    assert stopped.value.values["leaks"] == ("label t holds golden label g word for word",)
+
+
+def test_every_way_is_told_and_the_first_one_in_words() -> None:
+    study = label("t", GOLDEN.question, "halden.md", "train")
+    with pytest.raises(
+        GoldenLeak, match=r"3 ways from the golden set .*, the first: label t is about halden\.md"
+    ) as said:
+        refuse_leaks([study], [GOLDEN])
+    assert said.value.values["leaks"] == (
+        "label t is about halden.md, as golden label g is",
+        "label t asks what golden label g asks",
+        "label t holds golden label g word for word",
+    )
+
+
+def test_labels_of_one_side_that_ask_the_same_leak_nothing() -> None:
+    study = [label(name, "How heavy is the Brisk?", "brisk.md", "train") for name in ("a", "b")]
+    golden = [GOLDEN, replace(GOLDEN, id="h")]
+    refuse_leaks(study, golden)
+    assert freeze([*study, *golden]).label_ids == ("a", "b")
+
+
+def test_labels_are_frozen_in_the_order_of_their_ids() -> None:
+    study = [label(name, f"How heavy is the {name}?", f"{name}.md", "train") for name in ("cairn", "ayre", "brisk")]
+    assert [one.id for one in freeze(study).train] == ["ayre", "brisk", "cairn"]
+
+
 def test_a_question_with_another_number_is_another_question() -> None:
     study = label("t", "At how many bar does the Halden 500 run?", "halden-500.md", "train")
     refuse_leaks([study], [GOLDEN])
     assert freeze([study, GOLDEN]).train == (study,)
+
+
+def test_an_intent_is_named_by_all_that_a_row_says() -> None:
+    row = TrainingRow("l-1", (Message("user", "How hot?"),), "42. [1]")
+    others = [
+        TrainingRow("l-2", row.prompt, row.completion),
+        TrainingRow("l-1", (Message("system", "How hot?"),), row.completion),
+        TrainingRow("l-1", (Message("user", "How cold?"),), row.completion),
+    ]
+    names = {intent_id([one], [], "a") for one in (row, *others)}
+    assert len(names) == 1 + len(others)
+    assert all(re.fullmatch("t-[0-9a-f]{32}", name) for name in names)
 
 
 def test_the_intent_changes_with_a_row_and_with_the_trainer_only() -> None:
