@@ -57,6 +57,7 @@ def test_labels_in_no_split_are_not_passed_over_in_silence() -> None:
     assert reason.startswith("There is no accepted training label. 1 accepted one waits for its split")
     assert '"split": "golden"' in reason
     assert "wait" not in should_retrain(["a"], frozenset(), threshold=5, unassigned=1).reason
+    assert should_retrain([], frozenset(), threshold=5).reason == "There is no accepted training label."
 
 
 def decided(
@@ -158,6 +159,13 @@ def test_every_way_is_told_and_the_first_one_in_words() -> None:
         "label t asks what golden label g asks",
         "label t holds golden label g word for word",
     )
+
+
+def test_leaks_are_told_in_the_order_of_their_ids() -> None:
+    both = [label(name, f"What is {name}?", f"{name}.md", "train") for name in "edcba"]
+    with pytest.raises(GoldenLeak) as stopped:
+        refuse_leaks(both, both)
+    assert stopped.value.values["leaks"][:5] == tuple(f"label {name} is golden" for name in "abcde")  # type: ignore[index]
 
 
 def test_labels_of_one_side_that_ask_the_same_leak_nothing() -> None:
