@@ -52,7 +52,9 @@ def test_saving_surely_more_than_a_tenth_of_all_tokens_passes() -> None:
 
 def test_saving_a_tenth_and_no_more_is_not_sure() -> None:
     assert cheaper(lambda n: (898, 20)).outcome == "undecided"
-    assert cheaper(lambda n: (1000, 20)).outcome == "undecided"
+    nothing = cheaper(lambda n: (1000, 20))
+    assert (nothing.name, nothing.outcome) == ("cheaper", "undecided")
+    assert nothing.reason.endswith("10 % is worth having.")  # no number of questions would show it
     assert cheaper(lambda n: (2000, 20)).outcome == "undecided"
 
 
