@@ -140,7 +140,7 @@ def moved(job: HostedJob, state: State, **changes: object) -> HostedJob:
 
 def uploading(job: HostedJob) -> HostedJob:
     """A file is about to be sent."""
-    return moved(job, "uploading") if job.state in ("intended", "uploading") else job
+    return moved(job, "uploading") if job.state == "intended" else job
 
 
 def uploaded(job: HostedJob, sha: str, file: str) -> HostedJob:

@@ -284,6 +284,14 @@ def test_another_attempt_is_of_what_is_asked_for_now_and_keeps_nothing_of_the_la
     assert (second.error, second.trained_tokens, second.last_event) == (None, None, None)
 
 
+@pytest.mark.parametrize("state", ["failed", "cancelled", "retired"])
+def test_whatever_ended_without_a_model_may_be_tried_again_and_nothing_else(state: str) -> None:
+    assert again(replace(QUEUED, state=state), NEW, spent_usd=0.5).state == "intended"  # type: ignore[arg-type]
+    for other in ("succeeded", *ACTIVE):
+        with pytest.raises(IntegrityFailure, match=f"is {other} and cannot become intended"):
+            again(replace(QUEUED, state=other), NEW, spent_usd=0.5)  # type: ignore[arg-type]
+
+
 def test_files_that_are_gone_are_uploaded_again() -> None:
     assert next_step(without_files(READY, ["file-2"]), 0.0, PACE) == Upload("sha-v")
 
