@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from tasks.core.hosted_cost import Estimate, Price
-from tasks.core.training_method import Asked, Hosted, MethodFacts, MethodLimits, choose_method
+from tasks.core.training_method import Chosen, Hosted, MethodChoice, MethodFacts, MethodLimits, choose_method
 
 TODAY = date(2026, 9, 1)
 VENDOR = Hosted("gpt-4.1-mini", "openai", Estimate(1_000_000, Price(5.0), exact=True), left_usd=20.0)
@@ -21,11 +21,13 @@ def auto(facts: MethodFacts = SLOW, limits: MethodLimits = LIMITS, today: date =
     return choice.method, choice.reason
 
 
-@pytest.mark.parametrize("asked", ["lora", "openai"])
-def test_what_is_asked_for_is_done(asked: Asked) -> None:
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("lora", "LoRA"), ("openai", "Hosted"), ("dpo", "DPO"), ("kto", "KTO"), ("openai-dpo", "Hosted DPO")],
+)
+def test_what_is_asked_for_is_done(asked: Chosen, name: str) -> None:
     choice = choose_method(asked, MethodFacts(0, None), LIMITS, date(2030, 1, 1))
-    assert choice.method == asked
-    assert "asked for" in choice.reason
+    assert choice == MethodChoice(asked, f"{name}: asked for.")
 
 
 def test_many_labels_that_would_train_too_long_here_go_to_the_vendor() -> None:
