@@ -315,6 +315,12 @@ def test_where_metadata_is_not_kept_our_file_and_the_time_tell() -> None:
     assert [job.id for job in ours(SENT, listed)] == ["ours"]
 
 
+def test_a_model_is_worth_most_and_what_ended_without_one_least() -> None:
+    worth = ["succeeded", "running", "paused", "queued", "validating_files", "failed", "cancelled"]
+    listed = [told(status, status, mark=SENT.mark) for status in sorted(worth)]
+    assert [job.id for job in ours(SENT, listed)] == worth
+
+
 def test_of_two_jobs_as_far_on_the_older_one_is_kept_and_of_two_as_old_always_the_same() -> None:
     alike = [told("queued", job, mark=SENT.mark, created_at=at) for job, at in (("a", 3.0), ("c", 2.0), ("b", 2.0))]
     assert [job.id for job in ours(SENT, alike)] == [job.id for job in ours(SENT, alike[::-1])] == ["b", "c", "a"]

@@ -93,6 +93,12 @@ def test_no_training_starts_too_soon_after_one_that_succeeded() -> None:
     assert decided(1, hours=5.9, force=True).train
 
 
+def test_where_nothing_is_said_of_time_it_has_no_say() -> None:
+    ids = [f"l-{n}" for n in range(10)]
+    assert should_retrain(ids, frozenset(), 10, waited=Waited(hours_since_training=0.0)).train
+    assert not should_retrain(ids[:1], frozenset(), 10, timing=RetrainTiming(max_age_days=1.0)).train
+
+
 @given(
     st.integers(0, 20), st.none() | st.floats(0, 100), st.floats(0, 100), st.floats(0, 10), st.none() | st.floats(1, 50)
 )
@@ -178,6 +184,7 @@ def test_labels_of_one_side_that_ask_the_same_leak_nothing() -> None:
 def test_labels_are_frozen_in_the_order_of_their_ids() -> None:
     study = [label(name, f"How heavy is the {name}?", f"{name}.md", "train") for name in ("cairn", "ayre", "brisk")]
     assert [one.id for one in freeze(study).train] == ["ayre", "brisk", "cairn"]
+    assert freeze(study).label_ids == ("ayre", "brisk", "cairn")
 
 
 def test_a_question_with_another_number_is_another_question() -> None:
