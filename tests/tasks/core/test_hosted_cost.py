@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import BadSetting, BudgetExceeded
 from tasks.core.hosted_cost import (
-    BUDGET_SECONDS,
     PRICES_RECORDED,
     Estimate,
     Price,
@@ -70,7 +69,13 @@ def test_the_cookbooks_count_and_ours_agree_on_what_is_billed() -> None:
 
 @pytest.mark.parametrize(
     ("base", "price"),
-    [("gpt-4.1-mini-2025-04-14", 5.0), ("gpt-4o-mini", 3.0), ("ft:gpt-4o-mini-2024-07-18:acme:x:1", 3.0)],
+    [
+        ("gpt-4.1-mini-2025-04-14", 5.0),
+        ("gpt-4.1", 25.0),
+        ("gpt-4o-2024-08-06", 25.0),
+        ("gpt-4o-mini", 3.0),
+        ("ft:gpt-4o-mini-2024-07-18:acme:x:1", 3.0),
+    ],
 )
 def test_the_price_of_a_listed_model_is_known(base: str, price: float) -> None:
     assert price_of(base, None, at_openai=True) == Price(price, PRICES_RECORDED)
@@ -115,8 +120,8 @@ def test_an_upper_bound_over_the_budget_is_told_how_to_count_exactly(exact: bool
 
 def test_what_was_begun_over_30_days_ago_counts_no_more() -> None:
     with pytest.raises(BudgetExceeded):
-        require_budget(costing(0.6), [ROW], 1.0, now=BUDGET_SECONDS - 1)
-    require_budget(costing(0.6), [ROW], 1.0, now=BUDGET_SECONDS)
+        require_budget(costing(0.6), [ROW], 1.0, now=30 * DAY - 1)
+    require_budget(costing(0.6), [ROW], 1.0, now=30 * DAY)
 
 
 @pytest.mark.parametrize("state", ["intended", "unknown", "running", "succeeded", "failed"])
