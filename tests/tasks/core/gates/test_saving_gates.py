@@ -126,7 +126,7 @@ def test_answering_more_costs_what_it_costs() -> None:
 
 def test_too_few_questions_or_none_that_cost_anything_are_no_pass() -> None:
     few = cheaper(lambda n: (100, 20), n=9)
-    assert (few.outcome, few.reason, few.n) == ("undecided", "Cost is known on 9 questions; 10 are needed.", 9)
+    assert few == Gate("cheaper", "undecided", "Cost is known on 9 questions; 10 are needed.", n=9)
     assert cheaper(lambda n: (700 + n % 3, 20), n=10).outcome == "pass"
     free = cheaper(lambda n: (0, 0), lambda n: (0, 0))
     assert (free.outcome, free.reason) == ("undecided", "Cost is known on 0 questions; 10 are needed.")
