@@ -140,7 +140,8 @@ def test_a_found_job_is_kept_and_a_second_one_is_not() -> None:
 
 def test_a_job_that_is_found_is_followed_from_then_on() -> None:
     row = found(replace(doubtful(SENT, "me"), not_before=1e6, polls=7), told("queued"), 1_200.0)
-    assert (row.owner, row.not_before, row.polls, row.polled_at) == (None, 0.0, 0, 1_200.0)
+    assert (row.job, row.owner, row.not_before) == ("ftjob-1", None, 0.0)
+    assert (row.polls, row.polled_at) == (0, 1_200.0)
     assert found(QUEUED, told("running"), 1_002.0).state == "running"
 
 

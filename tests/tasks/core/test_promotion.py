@@ -203,6 +203,13 @@ def test_after_going_forward_again_the_way_back_is_what_it_was() -> None:
     assert [move.release for move in rollback_line(further)] == ["r-1", "r-2", "r-3", "r-4"]
 
 
+def test_going_back_step_by_step_never_returns_to_what_was_just_left() -> None:
+    history = moves("r-1", "r-2", "r-1", "r-3", "-r-2", "-r-1")
+    assert [move.seq for move in rollback_line(history)] == [1]
+    with pytest.raises(NotFound, match="no earlier release"):
+        rollback_target(history)
+
+
 def test_the_way_back_is_cut_where_it_was_last_at_the_release() -> None:
     history = moves("r-1", "r-2", "r-1", "r-3", "-r-1")
     assert [move.release for move in rollback_line(history)] == ["r-1", "r-2", "r-1"]
