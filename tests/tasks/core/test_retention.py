@@ -61,9 +61,10 @@ def test_the_anchor_stays_however_old_it_is() -> None:
     assert decided.reclaim == ()
 
 
-def test_the_snapshot_of_a_running_training_stays() -> None:
-    decided = retain([1, 2], [], None, [], keep_releases=5, trainings={"t-1": 1})
+def test_the_snapshot_of_a_running_training_stays_and_no_other_because_of_it() -> None:
+    decided = retain([1, 2, 3], [], None, [], keep_releases=5, trainings={"t-1": 1})
     assert decided.fates[0].reason == "Snapshot 1 is kept: training t-1 runs on it."
+    assert decided.reclaim == (2,)
 
 
 def test_a_release_whose_snapshot_is_gone_already_pins_nothing() -> None:
