@@ -68,7 +68,7 @@ def hosted_bench(bench: Workbench) -> HostedBench:
 
 def bench_at_the_vendor(bench: Workbench, *, another: bool) -> TrainingBench:
     """The training bench, at the vendor. another: a new attempt where the last ended without a model."""
-    return replace(bench.training, trainer=HostedTrainer(bench.hosted, another))
+    return replace(bench.training, trainer=HostedTrainer(bench.hosted, another), hosted=bench.hosted)
 
 
 def preference_bench(bench: Workbench, start: ModelRef, method: OpinionMethod) -> PreferenceBench:

@@ -101,7 +101,8 @@ def at_vendor(
     start = hosted_start(served, hosted.plan.base, made_from)
     plan = replace(hosted.plan, base=start or hosted.plan.base, method="dpo", beta=beta)
     learning = replace(hosted, plan=plan)
-    return PreferenceBench(training, HostedTrainer(learning, another), start, "dpo", learning)
+    bench = replace(training, hosted=learning)
+    return PreferenceBench(bench, HostedTrainer(learning, another), start, "dpo", learning)
 
 
 def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, force: bool = False) -> RetrainDecision:

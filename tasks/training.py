@@ -26,6 +26,7 @@ from tasks.core.retraining import (
 )
 from tasks.core.training_rows import RowSettings, training_rows
 from tasks.datasets import dataset_lines, keep_lines
+from tasks.hosted_training import HostedBench
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
 from tasks.training_records import keep_record
@@ -64,14 +65,20 @@ class RegisteredModel:
 class TrainingCatalog(Protocol):
     """Trainings by intent, and the models they made."""
 
-    def start(self, assistant: str, training: str, label_ids: Sequence[str]) -> None:
-        """Notes that it runs; one that failed, or whose process died, runs again under the same id."""
+    def start(self, assistant: str, training: str, label_ids: Sequence[str], begun: Lineage | None = None) -> None:
+        """Notes that it runs; one that failed, or whose process died, runs again under the same id.
+
+        begun: what its model can be registered with by a run that does not have its rows. What has succeeded stays so.
+        """
 
     def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
         """In one transaction: registers the model and marks its training as succeeded, which consumes its labels."""
 
     def fail(self, assistant: str, training: str, error: str) -> None:
-        """Notes why. Consumes no label."""
+        """Notes why. Consumes no label. What has succeeded, by another run, stays so."""
+
+    def begun(self, assistant: str, training: str) -> Lineage | None:
+        """What the model of a training is to be registered with; None where it was started without."""
 
     def made_by(self, assistant: str, training: str) -> RegisteredModel | None:
         """The model of a training that succeeded."""
@@ -98,6 +105,7 @@ class TrainingBench:
     timing: RetrainTiming = field(default_factory=RetrainTiming)
     replay_fraction: float | None = None  # of older labels beside new ones; None: every label is trained on
     artifacts: ArtifactStore | None = None  # keeps the rows that a model was trained on
+    hosted: HostedBench | None = None  # the vendor that trains; None: here
     share: ShareLimit = field(default_factory=ShareLimit)  # of preferences and ratings; of labels, import keeps it
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -190,20 +198,22 @@ def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progr
 
 
 def trained_once(
-    bench: TrainingBench, lineage: Lineage, lines: Iterable[bytes], make: Callable[[], TrainedModel]
+    bench: TrainingBench, lineage: Lineage, lines: Iterable[bytes] | None, make: Callable[[], TrainedModel]
 ) -> TrainingReport:
     """The model of a training that succeeded before, or the one that is made now. Raises what making it raises.
 
-    lineage: what is known before the training. lines: the rows, as they are kept.
+    lineage: what is known before the training. lines: the rows, as they are kept; None: they are.
+    What a vendor trains is paid for, so both are kept before it begins: whoever comes later can register its model.
     """
     training = lineage.training
     known = bench.trainings.made_by(bench.assistant, training)
     if known is not None and _is_there(known.ref, bench.artifacts):
         return TrainingReport(known, lineage.rows, 0.0)
-    bench.trainings.start(bench.assistant, training, lineage.label_ids)
+    begun = _with_rows(lineage, lines, bench.artifacts) if bench.hosted else lineage
+    bench.trainings.start(bench.assistant, training, lineage.label_ids, begun if bench.hosted else None)
     try:
         trained = make()
-        whole = _whole(lineage, trained, lines, bench.artifacts)
+        whole = _whole(_with_rows(begun, lines, bench.artifacts), trained, bench.artifacts)
     except Exception as error:
         bench.trainings.fail(bench.assistant, training, f"{type(error).__name__}: {error}")
         raise
@@ -216,14 +226,18 @@ def _is_there(model: ModelRef, artifacts: ArtifactStore | None) -> bool:
     return artifacts is None or model.adapter is None or artifacts.exists(model.adapter)
 
 
-def _whole(lineage: Lineage, trained: TrainedModel, lines: Iterable[bytes], artifacts: ArtifactStore | None) -> Lineage:
-    """With what the training measured, and where its rows, curves and manifest are kept."""
-    measured = replace(lineage, metrics=dict(trained.metrics))
-    if artifacts is None:
-        return measured
+def _with_rows(lineage: Lineage, lines: Iterable[bytes] | None, artifacts: ArtifactStore | None) -> Lineage:
+    """With where its rows are kept."""
+    if artifacts is None or lines is None or lineage.dataset_artifact is not None:
+        return lineage
     kept = keep_lines(artifacts, lines)
-    record = keep_record(artifacts, trained, kept.hash)
-    return replace(measured, dataset=kept.hash, dataset_artifact=kept.artifact, record=record)
+    return replace(lineage, dataset=kept.hash, dataset_artifact=kept.artifact)
+
+
+def _whole(lineage: Lineage, trained: TrainedModel, artifacts: ArtifactStore | None) -> Lineage:
+    """With what the training measured, and where its curves and manifest are kept."""
+    record = None if artifacts is None else keep_record(artifacts, trained, lineage.dataset)
+    return replace(lineage, metrics=dict(trained.metrics), record=record)
 
 
 def _rows(

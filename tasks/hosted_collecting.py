@@ -1,0 +1,114 @@
+"""Steps that collect a hosted job which another run began: it is paid for, whatever has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks.core.errors import HostedJobAhead, HostedJobRuns
+from tasks.core.hosted_collecting import owed
+from tasks.core.hosted_jobs import AT_VENDOR, EARLY, HostedJob, Method
+from tasks.core.ports import Progress, TrainedModel
+from tasks.hosted_following import followed, settled
+from tasks.hosted_trainer import trained_model
+from tasks.hosted_training import HostedBench, HostedJobs
+from tasks.preferences import PreferenceBench, RenderedOpinions, learn_and_register
+from tasks.training import (
+    Lineage,
+    RenderedRows,
+    TrainingBench,
+    TrainingCatalog,
+    TrainingReport,
+    train_and_register,
+    trained_once,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A job to collect, and what its model is to be registered with."""
+
+    job: HostedJob
+    lineage: Lineage
+
+
+def owed_jobs(trainings: TrainingCatalog, jobs: HostedJobs, assistant: str, method: Method) -> list[Owed]:
+    """The jobs whose models nobody registered, the first to collect first. Asks no vendor.
+
+    Without those that an earlier version began, which kept nothing to register a model with.
+    """
+    rows = jobs.jobs(assistant)
+    registered = {job.intent for job in rows if trainings.made_by(assistant, job.intent) is not None}
+    begun = ((job, trainings.begun(assistant, job.intent)) for job in owed(rows, method, registered))
+    return [Owed(job, lineage) for job, lineage in begun if lineage is not None]
+
+
+def collect_jobs(bench: TrainingBench, method: Method, progress: Progress | None = None) -> TrainingReport | None:
+    """The model of the first job that is owed, once it has ended; None where there is none. Pays for nothing.
+
+    Raises as following a job does; its labels are consumed only when it has made a model.
+    """
+    hosted = _vendor(bench)
+    every = owed_jobs(bench.trainings, hosted.jobs, bench.assistant, method)
+    made = (_collected(bench, one.lineage, progress) for one in every)
+    return next((report for report in made if report is not None), None)
+
+
+def train_or_collect(bench: TrainingBench, rows: RenderedRows, progress: Progress | None = None) -> TrainingReport:
+    """The model of these rows, trained at the vendor; or that of a job which another run has begun meanwhile."""
+    return _or_collected(bench, lambda: train_and_register(bench, rows, progress), progress)
+
+
+def learn_or_collect(
+    bench: PreferenceBench, pairs: RenderedOpinions, progress: Progress | None = None
+) -> TrainingReport:
+    """The same of preferences."""
+    return _or_collected(bench.training, lambda: learn_and_register(bench, pairs, progress), progress)
+
+
+def _or_collected(
+    bench: TrainingBench, train: Callable[[], TrainingReport], progress: Progress | None
+) -> TrainingReport:
+    """Raises HostedJobRuns where the other job cannot be collected."""
+    while True:
+        try:
+            return train()
+        except HostedJobAhead as ahead:
+            report = _collected(bench, _lineage(bench, str(ahead.values["intent"])), progress)
+        if report is not None:
+            return report
+
+
+def _collected(bench: TrainingBench, lineage: Lineage, progress: Progress | None) -> TrainingReport | None:
+    """None where its job was never created: nothing was paid."""
+    hosted, begun = _vendor(bench), lineage.training
+    known = bench.trainings.made_by(bench.assistant, begun)
+    if known is None and settled(hosted, begun, progress).state in EARLY:
+        return None
+
+    def made() -> TrainedModel:
+        since = hosted.now()
+        job = followed(hosted, begun, progress)
+        return trained_model(job, lineage.rows, hosted.now() - since, hosted.plan.price)
+
+    return trained_once(bench, lineage, None, made)
+
+
+def _lineage(bench: TrainingBench, intent: str) -> Lineage:
+    lineage = bench.trainings.begun(bench.assistant, intent)
+    if lineage is not None:
+        return lineage
+    job = _vendor(bench).jobs.job(bench.assistant, intent)
+    method = AT_VENDOR[job.method] if job else "openai"
+    raise HostedJobRuns(
+        f"Hosted job {job.job if job and job.job else 'of ' + intent} is at work on other rows than today's, and an "
+        "earlier version of ratchet began it, which did not keep what its model is registered with: it cannot be "
+        f"collected, and another would be paid beside it. End it: `ratchet hosted cancel {intent}`; or pay for both: "
+        f"`ratchet train --method {method} --force`.",
+        intent=intent,
+    )
+
+
+def _vendor(bench: TrainingBench) -> HostedBench:
+    assert bench.hosted is not None  # a bench at the vendor
+    return bench.hosted
