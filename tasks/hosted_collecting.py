@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from tasks.core.errors import HostedJobAhead, HostedJobRuns
 from tasks.core.hosted_collecting import owed
 from tasks.core.hosted_jobs import AT_VENDOR, EARLY, HostedJob, Method
 from tasks.core.ports import Progress, TrainedModel
 from tasks.hosted_following import followed, settled
-from tasks.hosted_trainer import trained_model
+from tasks.hosted_trainer import HostedTrainer, trained_model
 from tasks.hosted_training import HostedBench, HostedJobs
 from tasks.preferences import PreferenceBench, RenderedOpinions, learn_and_register
 from tasks.training import (
@@ -55,28 +56,56 @@ def collect_jobs(bench: TrainingBench, method: Method, progress: Progress | None
 
 
 def train_or_collect(bench: TrainingBench, rows: RenderedRows, progress: Progress | None = None) -> TrainingReport:
-    """The model of these rows, trained at the vendor; or that of a job which another run has begun meanwhile."""
-    return _or_collected(bench, lambda: train_and_register(bench, rows, progress), progress)
+    """The model of these rows, trained at the vendor; or that of a job which another run has begun meanwhile.
+
+    Raises HostedJobRuns where that one cannot be collected.
+    """
+    trainer = _since(bench.trainer, rows.read_at)
+    fresh = replace(bench, trainer=trainer)
+    return _or_collected(fresh, trainer, lambda: train_and_register(fresh, rows, progress), progress)
 
 
 def learn_or_collect(
     bench: PreferenceBench, pairs: RenderedOpinions, progress: Progress | None = None
 ) -> TrainingReport:
     """The same of preferences."""
-    return _or_collected(bench.training, lambda: learn_and_register(bench, pairs, progress), progress)
+    trainer = _since(bench.trainer, pairs.read_at)
+    fresh = replace(bench, trainer=trainer)
+    return _or_collected(fresh.training, trainer, lambda: learn_and_register(fresh, pairs, progress), progress)
+
+
+def _since(trainer: object, read_at: datetime | None) -> HostedTrainer:
+    assert isinstance(trainer, HostedTrainer)  # of a bench at the vendor
+    return replace(trainer, bench=replace(trainer.bench, read_at=read_at.timestamp() if read_at else None))
 
 
 def _or_collected(
-    bench: TrainingBench, train: Callable[[], TrainingReport], progress: Progress | None
+    bench: TrainingBench, trainer: HostedTrainer, train: Callable[[], TrainingReport], progress: Progress | None
 ) -> TrainingReport:
-    """Raises HostedJobRuns where the other job cannot be collected."""
+    method = trainer.bench.plan.method
     while True:
+        if not trainer.another and (report := _overtaken(bench, trainer.bench, method, progress)):
+            return report
         try:
             return train()
         except HostedJobAhead as ahead:
             report = _collected(bench, _lineage(bench, str(ahead.values["intent"])), progress)
         if report is not None:
             return report
+
+
+def _overtaken(
+    bench: TrainingBench, hosted: HostedBench, method: Method, progress: Progress | None
+) -> TrainingReport | None:
+    """What another run has trained since the rows were read, or begun: these rows hold much of the same."""
+    if (report := collect_jobs(bench, method, progress)) or hosted.read_at is None:
+        return report
+    mine = {job.intent for job in hosted.jobs.jobs(bench.assistant) if job.method == method and not job.beside}
+    models = (one for one in bench.trainings.models(bench.assistant) if one.lineage.training in mine)
+    newest = next(models, None)
+    if newest is None or datetime.fromisoformat(newest.created_at).timestamp() <= hosted.read_at:
+        return None
+    return TrainingReport(newest, newest.lineage.rows, 0.0)
 
 
 def _collected(bench: TrainingBench, lineage: Lineage, progress: Progress | None) -> TrainingReport | None:

@@ -50,7 +50,7 @@ class HostedRun:
                 raise NotFound(f"The row of hosted job {self.intent} is gone from the catalog.")
             changed = change(row)
             if changed != row and changed.state in AT_WORK:
-                require_first(row, others, self.began)
+                require_first(row, others, self.bench.read_at or self.began)
             return changed
 
         return self.bench.jobs.change(self.bench.assistant, self.intent, decide)

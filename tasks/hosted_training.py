@@ -74,6 +74,7 @@ class HostedBench:
     now: Callable[[], float]
     wait: Callable[[float], None]
     new_owner: Callable[[], str]
+    read_at: float | None = None  # when what is trained on was read: what another run has trained since comes first
 
 
 def begin(
@@ -104,7 +105,7 @@ def begin(
 
     def decide(row: HostedJob | None, others: Sequence[HostedJob]) -> HostedJob:
         if row is None:
-            require_first(fresh, others, now)
+            require_first(fresh, others, bench.read_at or now)
             require_budget(asked, others, plan.budget_usd, now, plan.method)
             return fresh
         if _tries_again(row, another):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +68,7 @@ class RenderedOpinions:
     method: OpinionMethod
     left_out: int = 0  # rows beyond their contributors' share
     why_left_out: str = ""  # of opinions, and of the rows that the others became
+    read_at: datetime | None = None  # when the opinions were; what another run trained since may hold them
 
     @property
     def sentence(self) -> str:
@@ -140,6 +142,7 @@ def render_opinions(
     Shares are kept twice: of the opinions, which is what counts as new, and of the rows that these become, which is
     what is trained on. Raises GoldenLeak.
     """
+    read_at = bench.training.clock()
     study = _within_share(bench.training, _opinions(bench.training, bench.method, "train"))
     taught, validation = (
         _rows(bench.training, part, snapshot, prompt, retrieval)
@@ -155,6 +158,7 @@ def render_opinions(
         bench.method,
         len(taught) - len(train.kept),
         _joined(study.sentence, train.sentence),
+        read_at,
     )
 
 

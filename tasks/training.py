@@ -118,6 +118,7 @@ class RenderedRows:
     validation: tuple[TrainingRow, ...]
     label_ids: tuple[str, ...]
     snapshot: SnapshotRef
+    read_at: datetime | None = None  # when the labels were; what another run trained since may hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +175,11 @@ def render_rows(
 
     Neighbours are joined as a release joins them, but not left out where they would pass its limit on context tokens.
     """
-    settings = replace(bench.rows, passages=retrieval.k)
+    read_at, settings = bench.clock(), replace(bench.rows, passages=retrieval.k)
     train = _rows(bench, labels.train, labels.golden_pages, snapshot, prompt, retrieval, settings)
     once = replace(settings, contexts=1, closed_book_fraction=0.0)  # nobody can know what was never said
     validation = _rows(bench, labels.validation, labels.golden_pages, snapshot, prompt, retrieval, once)
-    return RenderedRows(train, validation, labels.label_ids, snapshot)
+    return RenderedRows(train, validation, labels.label_ids, snapshot, read_at)
 
 
 def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progress | None = None) -> TrainingReport:

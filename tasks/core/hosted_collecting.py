@@ -13,6 +13,13 @@ def is_owed(job: HostedJob) -> bool:
     return job.state in AT_WORK or job.state == "succeeded" or may_turn_up(job)
 
 
+def needs_rows(job: HostedJob | None, *, running: bool) -> bool:
+    """Whether the rows that were kept for a training have to stay. job: None before there is one. running: it is."""
+    if job is None or job.state in EARLY - AT_WORK:
+        return running or (job is not None and may_turn_up(job))
+    return is_owed(job)
+
+
 def may_turn_up(job: HostedJob) -> bool:
     """Whether "create" was sent, and no job found by the time one should have been listed."""
     return job.state in EARLY - AT_WORK and job.creates > 0
@@ -28,7 +35,7 @@ def owed(jobs: Iterable[HostedJob], method: Method, registered: Collection[str])
 
 
 def ahead_of(job: HostedJob, others: Sequence[HostedJob], since: float) -> HostedJob | None:
-    """The job that forbids to pay for this one: one at work, or one created and finished since then, by another run.
+    """The job that forbids to pay for this one: one at work, or one that has made a model since then.
 
     Jobs that somebody asked for beside others stand in nobody's way, and nothing stands in theirs. A row that is at
     work itself is paid for already.
@@ -65,4 +72,4 @@ counting towards the next training, new labels: 1.'
 
 
 def _overtook(job: HostedJob, since: float) -> bool:
-    return job.state == "succeeded" and (job.attempted_at or job.begun_at) >= since
+    return job.state == "succeeded" and job.polled_at > since

@@ -29,7 +29,7 @@ from infra.adapters.catalog.hosted_jobs import every_job
 from infra.adapters.catalog.leases import check_lease
 from tasks.core.document_catalog import Lease
 from tasks.core.errors import AssistantBusy
-from tasks.core.hosted_collecting import is_owed
+from tasks.core.hosted_collecting import needs_rows
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retention import past_adapters
 from tasks.vacuum import Lives, UnusedVectors
@@ -154,8 +154,9 @@ def _begun(connection: Connection) -> list[Mapping[str, Any]]:
     """Of trainings that run, and of those whose job at a vendor has a model, or may come to have one."""
     row = t.trainings.c
     query = select(row.assistant, row.id, row.state, row.begun).where(row.state != "succeeded", row.begun.is_not(None))
-    jobs = {(job.assistant, job.intent): is_owed(job) for job in every_job(connection)}
-    return [one.begun for one in connection.execute(query) if jobs.get((one.assistant, one.id), one.state == "running")]
+    jobs = {(job.assistant, job.intent): job for job in every_job(connection)}
+    begun = ((one, jobs.get((one.assistant, one.id))) for one in connection.execute(query))
+    return [one.begun for one, job in begun if needs_rows(job, running=one.state == "running")]
 
 
 def _measured(connection: Connection, referred: Select[tuple[str]]) -> UnusedVectors:
