@@ -46,7 +46,7 @@ class RetrainRequest(AssistantRequest):
     force: bool = Field(
         title="Force",
         default=False,
-        description="Train below the threshold, and again where a vendor's job ended without a model",
+        description="Train below the threshold, again where a vendor's job ended without a model, or beside one",
     )
     evaluate: bool = Field(title="Evaluate", default=True, description="Judge the candidate")
     promote: bool = Field(title="Promote", default=True, description="Promote the candidate when it passes")

@@ -10,7 +10,7 @@ from tasks.core.errors import HostedJobAhead, HostedJobRuns
 from tasks.core.hosted_collecting import owed
 from tasks.core.hosted_jobs import AT_VENDOR, EARLY, HostedJob, Method
 from tasks.core.ports import Progress, TrainedModel
-from tasks.hosted_following import followed, settled
+from tasks.hosted_following import followed, glanced, settled
 from tasks.hosted_trainer import HostedTrainer, trained_model
 from tasks.hosted_training import HostedBench, HostedJobs
 from tasks.preferences import PreferenceBench, RenderedOpinions, learn_and_register
@@ -51,6 +51,10 @@ def collect_jobs(bench: TrainingBench, method: Method, progress: Progress | None
     """
     hosted = _vendor(bench)
     every = owed_jobs(bench.trainings, hosted.jobs, bench.assistant, method)
+    if len(every) > 1:  # one that has ended does not wait behind one that goes on
+        for one in every:
+            glanced(hosted, one.job.intent)
+        every = owed_jobs(bench.trainings, hosted.jobs, bench.assistant, method)
     made = (_collected(bench, one.lineage, progress) for one in every)
     return next((report for report in made if report is not None), None)
 

@@ -7,6 +7,7 @@ saw. Nothing else is remembered, so a run that ends anywhere is taken up by the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from tasks.core.errors import HostedJobAhead, HostedJobWaiting, HostedUnavailable, NotFound, RateLimited
@@ -52,6 +53,15 @@ def tune(
     begin(bench, intent, training, validation, another=another)
     files = {one.sha: one for one in (training, validation) if one is not None}
     return _followed(run, files, _Teller(progress))
+
+
+def glanced(bench: HostedBench, intent: str) -> None:
+    """One look at a job at work, whoever follows it. What the look finds wrong is told where the job is followed."""
+    run = HostedRun(bench, intent)
+    job = run.row()
+    if job.state in ACTIVE:
+        with suppress(NotFound):
+            _look(run, job, _Teller(None))
 
 
 def settled(bench: HostedBench, intent: str, progress: Progress | None = None) -> HostedJob:

@@ -103,7 +103,7 @@ def test_a_killed_runs_job_is_collected_after_labels_and_pages_changed_and_the_n
     manifest = opened.releases.release("default", made["release"]).manifest
     assert (manifest.model, manifest.snapshot.number, manifest.pattern) == (model.ref, 2, "sequential")
     exported = labelled.parent / "rows.jsonl"
-    run("labels", "export", model.lineage.dataset, exported)
+    run("labels", "export", "--model", made["model"], exported)
     uploaded = server.vendor.files["file-1"].content.count(b"\n")
     assert exported.read_bytes().count(b'"split":"train"') == uploaded == model.lineage.rows
 

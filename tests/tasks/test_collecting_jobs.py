@@ -106,9 +106,27 @@ def test_force_pays_for_another_beside_it_and_the_first_is_collected_later(at: R
     assert (len(at.world.vendor.paid), at.retrain()) == (2, None)
 
 
+def test_a_job_that_has_ended_does_not_wait_behind_one_that_pauses(at: Retraining) -> None:
+    at.world.vendor.paused = 1e9
+    first = left_running(at)
+    at.add_label()
+    at.world.vendor.paused, at.world.pace = 0.0, IMPATIENT
+    with pytest.raises(HostedJobWaiting):
+        at.retrain(force=True)
+    at.world.clock.wait(600.0)
+    report = at.retrain()
+    assert report is not None
+    assert report.model.lineage.training == at.intent()
+    with pytest.raises(HostedJobWaiting, match="ftjob-1 is still paused"):
+        at.retrain()
+    at.world.vendor.made[0].paused = 0.0
+    report = at.retrain()
+    assert report is not None
+    assert report.model.lineage.training == first
+
+
 def test_a_job_below_the_threshold_that_was_forced_is_collected_by_a_run_that_is_not(at: Retraining) -> None:
-    at.today = rows(12)
-    at.trainings.made["t-0"] = replace(at.retrain(force=True).model)  # type: ignore[union-attr]
+    at.retrain()
     at.add_label()
     at.world.pace = IMPATIENT
     with pytest.raises(HostedJobWaiting):
