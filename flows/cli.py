@@ -103,7 +103,11 @@ def models(assistant: str) -> Shown:
     help="Labels: lora here, openai at a vendor, auto where it fits. Preferences: dpo here, openai-dpo at the vendor. "
     "Ratings: kto.",
 )
-@click.option("--force", is_flag=True, help="Train below the threshold; also pay again for a hosted job that failed.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Train below the threshold; also pay again for a hosted job that failed, or beside one.",
+)
 def train(assistant: str, method: str, force: bool) -> Shown:
     """Train on the accepted labels, preferences or ratings, and register the candidate release."""
     from flows.acting import show_training

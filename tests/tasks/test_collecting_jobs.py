@@ -24,6 +24,7 @@ from tasks.core.hosted_jobs import Pace
 from tasks.datasets import Dataset, dataset_lines, export_dataset, keep_lines
 from tasks.hosted_aftercare import cancel
 from tasks.hosted_collecting import collect_jobs, owed_jobs, train_or_collect
+from tasks.hosted_following import glanced
 from tasks.hosted_training import begin, change_row
 
 IMPATIENT = Pace(longest_wait_seconds=20.0)
@@ -214,6 +215,20 @@ def test_a_run_that_slept_while_another_trained_on_newer_rows_takes_that_model(a
     assert len(report.model.lineage.label_ids) == 13
     at.world.vendor.to_the_end()
     assert len(at.world.vendor.paid) == 1
+
+
+def test_a_model_that_was_registered_after_the_rows_were_read_is_taken(at: Retraining) -> None:
+    """Its job had ended before, so that none is at work; its labels were not consumed yet when these rows were read."""
+    intent = left_running(at)
+    at.world.clock.wait(600.0)
+    glanced(at.world.bench(), intent)
+    at.world.clock.wait(1.0)
+    at.add_label()
+    read = at.rendered()
+    at.world.clock.wait(1.0)
+    assert collect_jobs(at.bench(), "supervised") is not None
+    assert train_or_collect(at.bench(), read).model.lineage.training == intent
+    assert len(at.world.vendor.made) == 1
 
 
 def test_old_rows_are_not_submitted_while_the_job_of_newer_ones_is_at_work(at: Retraining) -> None:
