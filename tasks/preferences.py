@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -68,7 +68,7 @@ class RenderedOpinions:
     method: OpinionMethod
     left_out: int = 0  # rows beyond their contributors' share
     why_left_out: str = ""  # of opinions, and of the rows that the others became
-    read_at: datetime | None = None  # when the opinions were; what another run trained since may hold them
+    read_at: datetime | None = field(default=None, compare=False)  # what was trained since may hold the same
 
     @property
     def sentence(self) -> str:

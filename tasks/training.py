@@ -68,7 +68,8 @@ class TrainingCatalog(Protocol):
     def start(self, assistant: str, training: str, label_ids: Sequence[str], begun: Lineage | None = None) -> None:
         """Notes that it runs; one that failed, or whose process died, runs again under the same id.
 
-        begun: what its model can be registered with by a run that does not have its rows. What has succeeded stays so.
+        begun: what its model can be registered with by a run that does not have its rows; with it, what has succeeded
+        stays so, since it is paid for once. Without, it may run again, as when its adapter is gone.
         """
 
     def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
@@ -118,7 +119,7 @@ class RenderedRows:
     validation: tuple[TrainingRow, ...]
     label_ids: tuple[str, ...]
     snapshot: SnapshotRef
-    read_at: datetime | None = None  # when the labels were; what another run trained since may hold them
+    read_at: datetime | None = field(default=None, compare=False)  # what was trained since may hold the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class CatalogTrainings:
                 row = {"assistant": assistant, "id": training, "label_ids": list(label_ids)}
                 connection.execute(insert(t.trainings).values(**row, **running))
             else:
-                _change(connection, assistant, training, running, t.trainings.c.state != "succeeded")
+                once = (t.trainings.c.state != "succeeded",) if begun else ()
+                _change(connection, assistant, training, running, *once)
 
     def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
         model = ref.adapter or ref.base_digest or ref.base

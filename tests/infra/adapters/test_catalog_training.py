@@ -83,9 +83,9 @@ def test_what_a_model_is_registered_with_is_kept_from_the_start(trainings: Catal
 
 
 def test_a_run_that_comes_late_does_not_undo_what_has_succeeded(trainings: CatalogTrainings, engine: Engine) -> None:
-    trainings.start("default", "t-1", ["l-1", "l-2"])
+    trainings.start("default", "t-1", ["l-1", "l-2"], lineage())
     made = trainings.succeed("default", REF, lineage())
-    trainings.start("default", "t-1", ["l-1", "l-2"])
+    trainings.start("default", "t-1", ["l-1", "l-2"], lineage())
     trainings.fail("default", "t-1", "HostedUnavailable: gone")
     assert trainings.made_by("default", "t-1") == made
     assert consumed(engine) == {"l-1", "l-2"}
