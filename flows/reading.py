@@ -11,7 +11,7 @@ from flows.terminal import Shown, minute, table
 from tasks.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from infra.adapters.prefect_last_runs import LastRuns
     from infra.workbench import Workbench
@@ -178,8 +178,10 @@ def show_releases(bench: Workbench) -> Shown:
     return Shown({"releases": listed}, text if listed else "No releases yet. Start with `ratchet ingest PATH`.")
 
 
-def show_answer(bench: Workbench, question: str, release: str | None, pattern: str | None) -> Shown:
-    """One answer, with what it cites and which release gave it."""
+def show_answer(
+    bench: Workbench, question: str, release: str | None, pattern: str | None, say: Callable[[str], None]
+) -> Shown:
+    """One answer, with what it cites and which release gave it. say: is told what there is to wait for."""
     from tasks.answering import answer_one
 
     if not question.strip():
@@ -187,6 +189,9 @@ def show_answer(bench: Workbench, question: str, release: str | None, pattern: s
     manifest = manifest_to_ask(bench, release)
     if pattern is not None:
         manifest = _with_pattern(manifest, pattern)
+    say("  opening the model …")
+    bench.chat.open(manifest.model)  # it stays open for the answer
+    say("  answering …")
     answer = answer_one(question, manifest, bench.answering)
     standing = bench.releases.standing(bench.assistant)
     unproven = standing.unproven and answer.release == standing.release

@@ -170,6 +170,29 @@ def _duration(seconds: int) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+@contextmanager
+def waiting(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Says what a person waits for, as one line on stderr that is gone at the end. Without a terminal, nothing.
+
+    quiet: nothing anywhere, as under `--json`.
+    """
+    width = 0
+
+    def say(what: str) -> None:
+        nonlocal width
+        if not quiet and sys.stderr.isatty():
+            sys.stderr.write("\r" + what.ljust(width))
+            sys.stderr.flush()
+            width = len(what)
+
+    try:
+        yield say
+    finally:
+        if width:
+            sys.stderr.write("\r" + " " * width + "\r")
+            sys.stderr.flush()
+
+
 class ProgressLines:
     """Progress as one moving line on a terminal, as a line now and then when piped. Always on stderr.
 
