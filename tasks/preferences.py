@@ -101,7 +101,7 @@ def at_vendor(
     start = hosted_start(served, hosted.plan.base, made_from)
     plan = replace(hosted.plan, base=start or hosted.plan.base, method="dpo", beta=beta)
     learning = replace(hosted, plan=plan)
-    return PreferenceBench(training, HostedTrainer(learning, another), start, "dpo", learning)
+    return PreferenceBench(replace(training, leases=None), HostedTrainer(learning, another), start, "dpo", learning)
 
 
 def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, force: bool = False) -> RetrainDecision:
@@ -185,7 +185,7 @@ def learn_and_register(
     def made() -> TrainedModel:
         return bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
 
-    return trained_once(bench.training, lineage, lines, made)
+    return trained_once(bench.training, lineage, lines, made, progress)
 
 
 def _joined(*sentences: str) -> str:
