@@ -47,6 +47,7 @@ bench-gates: setup ## error rates of the gates, drift, A/A, seeded faults, verdi
 	.venv/bin/ratchet demo
 	.venv/bin/python benchmarks/gates/faults.py $${RATCHET_HOME:-.ratchet}
 	.venv/bin/python benchmarks/gates/answering_speed.py $${RATCHET_HOME:-.ratchet}
+	.venv/bin/python benchmarks/gates/patterns.py $${RATCHET_HOME:-.ratchet}
 
 bench-webhooks: setup ## 200 signed webhooks while the Prefect server is killed: how many changes get exactly one run
 	.venv/bin/python benchmarks/webhooks/server_killed.py

@@ -23,7 +23,7 @@ import httpx
 
 from flows.listening import why_taken
 from infra.deploy.interrupted_runs import begin_again
-from infra.deploy.processes import LIGHT_POOL, TRAINING_POOL, Ports, Process, processes
+from infra.deploy.processes import LIGHT_POOL, NO_TLS, TRAINING_POOL, Ports, Process, processes
 from infra.deploy.supervision import Supervisor, resolved
 from infra.offline import QUIET
 from infra.settings import load_settings
@@ -52,7 +52,7 @@ def bring_up(ports: Ports) -> None:
         wanted = [one for one in processes(ports) if not (named and one.name == "prefect")]
         require_free(wanted)
         api = named or f"http://127.0.0.1:{ports.prefect}/api"
-        supervisor = Supervisor(_say, environment(home, api, ports))
+        supervisor = Supervisor(_say, environment(home, api, ports, own_server=not named))
         with _told_to_stop(stop):
             try:
                 _start(supervisor, wanted, api, stop, own_server=not named)
@@ -68,7 +68,7 @@ def chosen_ports(prefect: int, service: int | None, hooks: int | None) -> Ports:
     return Ports(prefect, hooks or settings.webhook_port, service or settings.service_port)
 
 
-def environment(home: Path, api: str, ports: Ports) -> dict[str, str]:
+def environment(home: Path, api: str, ports: Ports, *, own_server: bool = True) -> dict[str, str]:
     """What the programs find: this process's environment, one home, one Prefect API, one service, and no telemetry."""
     own = {
         "RATCHET_HOME": str(home),
@@ -76,7 +76,7 @@ def environment(home: Path, api: str, ports: Ports) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api,
     }
-    return {**QUIET, **SLOTS, **os.environ, **own}
+    return {**QUIET, **SLOTS, **(NO_TLS if own_server else {}), **os.environ, **own}
 
 
 @contextmanager

@@ -62,7 +62,11 @@ def ingest(assistant: str, include: tuple[str, ...], exclude: tuple[str, ...], *
 @assistant_command("ask")
 @click.argument("question")
 @click.option("--release", metavar="ID", help="Ask this release instead of the current one.")
-@click.option("--pattern", metavar="P", help="Answer by this pattern instead of the release's own.")
+@click.option(
+    "--pattern",
+    type=click.Choice(["rag", "sequential", "tuned", "parallel", "routed"]),
+    help="Answer by this pattern instead of the release's own.",
+)
 def ask(assistant: str, question: str, release: str | None, pattern: str | None) -> Shown:
     """Answer QUESTION with citations, and name the release that answered."""
     from flows.reading import show_answer

@@ -57,7 +57,12 @@ async def propose(bench: Workbench, cause: str) -> ReleaseRow | None:
     While nothing proven is served it is the base model, prompted with examples from the labels.
     """
     manifest = await perform(candidates.propose, bench.candidates)
-    return None if manifest is None else await register(bench, manifest, cause)
+    if manifest is None:
+        return None
+    served = bench.releases.standing(bench.assistant).release
+    before = bench.releases.release(bench.assistant, served).manifest if served else None
+    same_documents = before is not None and before.snapshot == manifest.snapshot
+    return await register(bench, manifest, "other settings" if same_documents else cause)
 
 
 async def register(bench: Workbench, manifest: ReleaseManifest, cause: str) -> ReleaseRow:

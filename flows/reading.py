@@ -183,14 +183,16 @@ def show_answer(
 ) -> Shown:
     """One answer, with what it cites and which release gave it. say: is told what there is to wait for."""
     from tasks.answering import answer_one
+    from tasks.core.patterns import models_asked
 
     if not question.strip():
         raise UsageError("The question is empty.")
     manifest = manifest_to_ask(bench, release)
     if pattern is not None:
-        manifest = _with_pattern(manifest, pattern)
+        manifest = manifest.model_copy(update={"pattern": pattern})
     say("  opening the model …")
-    bench.chat.open(manifest.model)  # it stays open for the answer
+    for model in models_asked(manifest.pattern, manifest.model):
+        bench.chat.open(model)  # it stays open for the answer
     say("  answering …")
     answer = answer_one(question, manifest, bench.answering)
     standing = bench.releases.standing(bench.assistant)
@@ -271,17 +273,6 @@ def manifest_to_ask(bench: Workbench, release: str | None) -> ReleaseManifest:
     manifest = bench.releases.release(bench.assistant, wanted).manifest
     refuse_reclaimed(bench.releases, bench.document_catalog, manifest)
     return manifest
-
-
-def _with_pattern(manifest: ReleaseManifest, pattern: str) -> ReleaseManifest:
-    from typing import get_args
-
-    from tasks.core.errors import UsageError
-    from tasks.core.releases import Pattern
-
-    if pattern not in get_args(Pattern):
-        raise UsageError(f"There is no pattern {pattern!r}; there are {', '.join(get_args(Pattern))}.")
-    return manifest.model_copy(update={"pattern": pattern})
 
 
 def _context(passage: Passage) -> dict[str, Any]:

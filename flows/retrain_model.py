@@ -22,6 +22,7 @@ from infra.workbench import Workbench
 from tasks import candidates, preferences, training
 from tasks.core.candidates import reference, with_model
 from tasks.core.documents import Snapshot
+from tasks.core.patterns import with_pattern
 from tasks.core.promotion import Promotion
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retraining import RetrainDecision
@@ -115,6 +116,7 @@ async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainR
             start = start.model_copy(update={"prompt": training.tuned_prompt(start.prompt)})
         made, choice = taken_up(left) if left else await learn_opinions(bench, request, start, snapshot)
         manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
+        manifest = with_pattern(manifest, bench.settings.pattern)
     else:
         made, choice = taken_up(left) if left else await train(bench, request, start, snapshot)
         manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)

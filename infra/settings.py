@@ -76,10 +76,15 @@ class DocumentSource(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`."""
+    """Everything that can be set. `RATCHET_HOME=/data ratchet status` sets `home`; an empty variable sets nothing."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RATCHET_", env_nested_delimiter="__", toml_file="ratchet.toml", extra="forbid", frozen=True
+        env_prefix="RATCHET_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        toml_file="ratchet.toml",
+        extra="forbid",
+        frozen=True,
     )
 
     home: Path = Field(default=Path(".ratchet"), description="Where the catalog, index, artifacts and models live")
@@ -128,6 +133,9 @@ class Settings(BaseSettings):
     embedding_passage_prompt: str | None = Field(default=None, description="And before a passage")
     retrieval: RetrievalSettings | None = Field(
         default=None, description="How new releases find passages; none: as the release being served does"
+    )
+    pattern: Literal["sequential", "tuned", "parallel", "routed"] | None = Field(
+        default=None, description="How new releases of a tuned model answer; none: as the release being served does"
     )
     s3_endpoint_url: str | None = Field(default=None, description="An S3-compatible store instead of AWS")
     sources: tuple[DocumentSource, ...] = Field(

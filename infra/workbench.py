@@ -156,6 +156,7 @@ class Workbench(Toolbox):
             retrieval=self.retrieval,
             chat=self.chat,
             wished=self.settings.retrieval,
+            pattern=self.settings.pattern,
         )
 
     @cached_property

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
 
+from tasks.completing import CompletionCache, complete
 from tasks.confidence import confidences
 from tasks.core.answers import AbstainedBecause, Answer, Passage
 from tasks.core.documents import Hit
-from tasks.core.errors import UsageError
 from tasks.core.passages import packed
+from tasks.core.patterns import asks_without_passages, better_supported, models_asked
 from tasks.core.ports import ChatModel, ChatModels, Completion, Message, Progress
-from tasks.core.prompts import INVOCATION, render
-from tasks.core.releases import ReleaseManifest, canonical_json
+from tasks.core.prompts import render
+from tasks.core.releases import ReleaseManifest
 from tasks.core.replies import Reply, followed_sentences, settle, whole_sentences
 from tasks.remembered_questions import RememberedQuestions
 from tasks.retrieval import RetrievalBench, retrieve
-
-PORTION = 32  # prompts asked, and then cached, together
-_PATTERNS = ("rag", "sequential", "tuned")
-
-
-class CompletionCache(Protocol):
-    """Completions asked for before. Decoding is greedy, so an entry never goes stale: keys name model and prompt."""
-
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, Completion]:
-        """Those of the keys that are there."""
-
-    def put_many(self, completions: Mapping[str, Completion]) -> None:
-        """Adds them; a key that is there already stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +43,17 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question, what was found for it, and either the prompt or the reason not to ask the model."""
+    """A question, the passages it is asked with, and either the prompt or the reason not to ask the model.
+
+    grounded: passages are shown, or would be. An answer to a bare question cites none, and is checked against none.
+    """
 
     question: str
     passages: tuple[Passage, ...]
     confidence: float
     prompt: tuple[Message, ...] = ()
     because: AbstainedBecause | None = None
+    grounded: bool = True
 
 
 def answer(
@@ -71,15 +61,15 @@ def answer(
 ) -> list[Answer]:
     """One answer per question, in order, all from the release's own snapshot, model and prompt.
 
-    Raises what opening the model raises, and UsageError for an answering pattern that is not built yet.
+    Raises what opening the models raises, and UsageError as `models_asked` does.
     """
-    chat = _open(manifest, bench)
-    count = _counter(chat)
+    chats = _open(manifest, bench)
+    count = _counter(chats[0])
     asked = [_ask(found, manifest, count) for found in _retrieve(questions, manifest, bench)]
     limit = manifest.limits.max_new_tokens
-    written = iter(_complete([one.prompt for one in asked if one.prompt], limit, chat, bench.completions, progress))
+    written = iter(complete([one.prompt for one in asked if one.prompt], limit, chats, bench.completions, progress))
     release = manifest.id
-    return [_answer(one, next(written) if one.prompt else _NOTHING, manifest, release) for one in asked]
+    return [_answer(one, next(written) if one.prompt else (_NOTHING,), manifest, release) for one in asked]
 
 
 def answer_one(question: str, manifest: ReleaseManifest, bench: AnsweringBench) -> Answer:
@@ -90,14 +80,15 @@ def answer_one(question: str, manifest: ReleaseManifest, bench: AnsweringBench) 
 def stream_answer(question: str, manifest: ReleaseManifest, bench: AnsweringBench) -> Iterator[str | Answer]:
     """The text of `answer_one` in pieces, then the Answer.
 
-    Nothing is sent that could still be withdrawn: whole sentences, and all at once where the release requires support.
+    Nothing is sent that could still be withdrawn: whole sentences, and all at once where the release requires support
+    or hears several models.
     """
-    if _checks_support(manifest):
+    if manifest.pattern == "parallel" or (manifest.require_support and manifest.pattern != "tuned"):
         final = answer_one(question, manifest, bench)
         yield final.text
         yield final
         return
-    chat = _open(manifest, bench)
+    (chat,) = _open(manifest, bench)
     (found,) = _retrieve([question], manifest, bench)
     asked = _ask(found, manifest, _counter(chat))
     ready_part = followed_sentences if manifest.mend_citations else whole_sentences
@@ -108,19 +99,13 @@ def stream_answer(question: str, manifest: ReleaseManifest, bench: AnsweringBenc
         if ready.because is None and ready.text != sent:
             yield ready.text[len(sent) :]
             sent = ready.text
-    final = _answer(asked, _counted(raw, asked.prompt, chat) if asked.prompt else _NOTHING, manifest, manifest.id)
+    final = _answer(asked, (_counted(raw, asked.prompt, chat) if asked.prompt else _NOTHING,), manifest, manifest.id)
     yield final.text[len(sent) :]
     yield final
 
 
-def _open(manifest: ReleaseManifest, bench: AnsweringBench) -> ChatModel:
-    if manifest.pattern not in _PATTERNS:
-        raise UsageError(
-            f"The answering pattern {manifest.pattern!r} is not built yet; this version answers with "
-            f"{', '.join(_PATTERNS)}. Choose one of them for the release.",
-            pattern=manifest.pattern,
-        )
-    return bench.chat.open(manifest.model)
+def _open(manifest: ReleaseManifest, bench: AnsweringBench) -> tuple[ChatModel, ...]:
+    return tuple(bench.chat.open(model) for model in models_asked(manifest.pattern, manifest.model))
 
 
 def _retrieve(questions: Sequence[str], manifest: ReleaseManifest, bench: AnsweringBench) -> list[_Found]:
@@ -138,9 +123,11 @@ def _ask(found: _Found, manifest: ReleaseManifest, count: Callable[[str], int]) 
     question, sure = found.question, found.confidence
     passages = packed(found.hits, manifest.limits.max_context_tokens, count)
     least = manifest.retrieval.min_confidence
-    if manifest.pattern != "tuned" and not passages:
+    if asks_without_passages(manifest.pattern, found=bool(passages), confidence=sure, least=least):
+        return _Asked(question, (), sure, prompt=render(manifest.prompt, (), question), grounded=False)
+    if not passages:
         return _Asked(question, passages, sure, because="no-passages")
-    if manifest.pattern != "tuned" and least is not None and sure < least:
+    if least is not None and sure < least:
         return _Asked(question, passages, sure, because="confidence")
     return _Asked(question, passages, sure, prompt=render(manifest.prompt, passages, question))
 
@@ -151,54 +138,12 @@ def _counter(chat: ChatModel) -> Callable[[str], int]:
     return cache(lambda text: chat.count_tokens([Message("user", text)]) - frame)
 
 
-def _complete(
-    prompts: Sequence[tuple[Message, ...]],
-    limit: int,
-    chat: ChatModel,
-    cache: CompletionCache | None,
-    progress: Progress | None,
-) -> list[Completion]:
-    """One completion per prompt; the model is asked for each distinct prompt that the cache does not hold, once."""
-    keys = [completion_key(chat.fingerprint, prompt, limit) for prompt in prompts]
-    known = dict(cache.get_many(keys)) if cache else {}
-    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
-    for portion in _portions(missing):
-        told = _continued(progress, len(missing) - len(missing.keys() - known.keys()), len(missing))
-        written = chat.complete([missing[key] for key in portion], max_new_tokens=limit, progress=told)
-        new = dict(zip(portion, written, strict=True))
-        known |= new
-        if cache:
-            cache.put_many(new)
-    return [known[key] for key in keys]
-
-
-def _portions(prompts: Mapping[str, Sequence[Message]]) -> Iterator[list[str]]:
-    """Keys of prompts that batch well, in portions small enough that a kill loses little.
-
-    Similar lengths beside each other, and questions about the same passages, which a model may read once for all.
-    """
-
-    def likeness(key: str) -> tuple[int, str, str]:
-        before = "\n".join(message.content for message in prompts[key]).rpartition(INVOCATION)[0]
-        return len(before), before, key
-
-    order = sorted(prompts, key=likeness)
-    return (order[at : at + PORTION] for at in range(0, len(order), PORTION))
-
-
-def _continued(progress: Progress | None, before: int, total: int) -> Progress | None:
-    return progress and (lambda what, done, _: progress(what, before + done, total))
-
-
-def completion_key(fingerprint: str, prompt: Sequence[Message], max_new_tokens: int) -> str:
-    """What a completion is cached under: 64 hex digits over model, messages and limit."""
-    what = [fingerprint, max_new_tokens, [[message.role, message.content] for message in prompt]]
-    return hashlib.sha256(canonical_json(what).encode()).hexdigest()
-
-
-def _answer(asked: _Asked, written: Completion, manifest: ReleaseManifest, release: str) -> Answer:
-    cut_short = written.completion_tokens >= manifest.limits.max_new_tokens
-    reply = _settle(written.text, asked, manifest, cut_short=cut_short)
+def _answer(asked: _Asked, written: Sequence[Completion], manifest: ReleaseManifest, release: str) -> Answer:
+    """written: of each model that was asked. The tokens of all of them are counted, whoever is heard."""
+    limit = manifest.limits.max_new_tokens
+    replies = [_settle(one.text, asked, manifest, cut_short=one.completion_tokens >= limit) for one in written]
+    heard = better_supported(replies, asked.passages)
+    reply = replies[heard]
     return Answer(
         question=asked.question,
         text=reply.text,
@@ -207,13 +152,13 @@ def _answer(asked: _Asked, written: Completion, manifest: ReleaseManifest, relea
         pattern=manifest.pattern,
         abstained=reply.because is not None,
         abstained_because=reply.because,
-        raw=written.text,
+        raw=written[heard].text,
         citations=reply.citations,
         contexts=asked.passages,
         dangling_markers=reply.dangling,
         confidence=asked.confidence,
-        prompt_tokens=written.prompt_tokens,
-        completion_tokens=written.completion_tokens,
+        prompt_tokens=sum(one.prompt_tokens for one in written),
+        completion_tokens=sum(one.completion_tokens for one in written),
     )
 
 
@@ -224,15 +169,10 @@ def _settle(text: str, asked: _Asked, manifest: ReleaseManifest, *, cut_short: b
         text,
         asked.passages,
         abstention=manifest.prompt.abstention,
-        require_support=_checks_support(manifest),
+        require_support=manifest.require_support and asked.grounded,
         mend_citations=manifest.mend_citations,
         cut_short=cut_short,
     )
-
-
-def _checks_support(manifest: ReleaseManifest) -> bool:
-    """A model that answers without passages cites none, and there is nothing to check it against."""
-    return manifest.require_support and manifest.pattern != "tuned"
 
 
 def _counted(text: str, prompt: Sequence[Message], chat: ChatModel) -> Completion:

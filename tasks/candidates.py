@@ -14,9 +14,10 @@ from tasks.core.documents import Chunk, Hit, Snapshot
 from tasks.core.errors import NotFound
 from tasks.core.labels import Label, golden_set
 from tasks.core.passages import text_of
+from tasks.core.patterns import with_pattern
 from tasks.core.ports import ChatModels
 from tasks.core.prompts import DEFAULT_ABSTENTION, default_prompt, with_examples
-from tasks.core.releases import Example, ModelRef, PromptSpec, ReleaseManifest, RetrievalSettings
+from tasks.core.releases import Example, ModelRef, Pattern, PromptSpec, ReleaseManifest, RetrievalSettings
 from tasks.core.training_rows import answering_chunk
 from tasks.labels import LabelCatalog
 from tasks.releases import ReleaseCatalog
@@ -37,6 +38,7 @@ class CandidateBench:
     retrieval: RetrievalBench
     chat: ChatModels
     wished: RetrievalSettings | None = None  # how new releases find passages; None: as the one being served does
+    pattern: Pattern | None = None  # how those of a tuned model answer; None: as the one being served does
 
 
 def propose(bench: CandidateBench) -> ReleaseManifest | None:
@@ -142,7 +144,8 @@ def tuned_candidate(
     )
     retrieval = start.retrieval if least is None else settings
     retrieval = retrieval.model_copy(update={"min_confidence": least})
-    return with_model(start, snapshot, model, tuned_prompt(start.prompt), retrieval)
+    tuned = with_model(start, snapshot, model, tuned_prompt(start.prompt), retrieval)
+    return with_pattern(tuned, bench.pattern)
 
 
 def _fresh(bench: CandidateBench, snapshot: Snapshot) -> ReleaseManifest:
@@ -155,7 +158,8 @@ def _settings(bench: CandidateBench) -> RetrievalSettings:
 
 
 def _as_wished(bench: CandidateBench, manifest: ReleaseManifest) -> ReleaseManifest:
-    """With the wished way to find passages. A confidence to abstain below that nobody wished for stays as it is."""
+    """With the wished pattern and way to find passages. A confidence to abstain below that nobody wished for stays."""
+    manifest = with_pattern(manifest, bench.pattern)
     wish = _wish(bench)
     if wish is None:
         return manifest

@@ -215,7 +215,7 @@ def _trained(
 ) -> TrainingReport:
     training = lineage.training
     known = bench.trainings.made_by(bench.assistant, training)
-    if known is not None:
+    if known is not None and _is_there(known.ref, bench.artifacts):
         return TrainingReport(known, lineage.rows, 0.0)
     bench.trainings.start(bench.assistant, training, lineage.label_ids)
     try:
@@ -226,6 +226,11 @@ def _trained(
         raise
     model = bench.trainings.succeed(bench.assistant, trained.model, whole)
     return TrainingReport(model, lineage.rows, trained.seconds)
+
+
+def _is_there(model: ModelRef, artifacts: ArtifactStore | None) -> bool:
+    """Whether a model can still answer: vacuum takes an adapter with the last release that could be asked."""
+    return artifacts is None or model.adapter is None or artifacts.exists(model.adapter)
 
 
 def _whole(lineage: Lineage, trained: TrainedModel, lines: Iterable[bytes], artifacts: ArtifactStore | None) -> Lineage:

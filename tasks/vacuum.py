@@ -6,7 +6,7 @@ says, so a kill between two steps leaves only rubbish that nobody reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -71,10 +71,11 @@ class RetentionCatalog(Protocol):
     def drop_unused_vectors(self, lease: Lease) -> UnusedVectors:
         """Deletes vectors that no chunk refers to. Raises AssistantBusy while another assistant ingests."""
 
-    def named_artifacts(self) -> frozenset[str]:
+    def named_artifacts(self, assistant: str = "", reclaim: Collection[int] = ()) -> frozenset[str]:
         """Digests that a release, a model, an evaluation or saved answers of any assistant name.
 
-        A model names its adapter, its rows, its curves, and the adapter that it began with.
+        A model names its adapter, its rows, its curves, and the adapter that it began with. Adapters of the past
+        (`past_adapters`) are left out, as if these snapshots of the assistant were reclaimed too.
         """
 
     def finished_trainings(self) -> frozenset[str]:
@@ -194,7 +195,7 @@ def predict(bench: VacuumBench, retention: Retention, *, drop_unused_vectors: bo
         retention=retention,
         lives=bench.retention.unreadable(bench.assistant, retention.keep),
         collections=_unused_collections(bench, retention),
-        leftovers=_leftovers(bench),
+        leftovers=_leftovers(bench, retention.reclaim),
         vectors=vectors,
         index_chunks=None,
         probes=None,
@@ -215,8 +216,9 @@ def _kept(bench: VacuumBench, retention: Retention) -> list[Snapshot]:
     return [one for one in bench.documents.catalog.snapshots(bench.assistant) if one.number in keep]
 
 
-def _leftovers(bench: VacuumBench) -> tuple[Leftover, ...]:
-    return bench.leftovers.unreferenced(bench.retention.named_artifacts(), bench.retention.finished_trainings())
+def _leftovers(bench: VacuumBench, reclaim: Collection[int] = ()) -> tuple[Leftover, ...]:
+    named = bench.retention.named_artifacts(bench.assistant, reclaim)
+    return bench.leftovers.unreferenced(named, bench.retention.finished_trainings())
 
 
 # ── deleting it, in this order, under the lease of the documents ─────────────────────────────────────────────────────

@@ -26,7 +26,8 @@ from typing import Any
 from infra.own_policy import with_own_policy
 from infra.settings import load_settings
 from infra.workbench import Workbench, open_workbench
-from tasks.answering import AnsweringBench, answer, answer_one, completion_key
+from tasks.answering import AnsweringBench, answer, answer_one
+from tasks.completing import completion_key
 from tasks.core.answers import Answer, Citation
 from tasks.core.labels import golden_set
 from tasks.core.ports import Completion, Message

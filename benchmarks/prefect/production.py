@@ -31,7 +31,7 @@ from redis_server import running_redis, why_no_redis
 from tiny_llama import tiny_llama
 from up_ready import free_port
 
-from infra.deploy.processes import SERVER, WORKER
+from infra.deploy.processes import NO_TLS, SERVER, WORKER
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-for-this-benchmark-only"
@@ -98,7 +98,7 @@ class Production:
             "RATCHET_TORCH_THREADS": "1",
             "RATCHET_WEBHOOK_SECRETS__GENERIC": SECRET,
         }
-        self.environment = kept | SERVER | WORKER | ours | given
+        self.environment = kept | SERVER | WORKER | NO_TLS | ours | given
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -25,6 +25,7 @@ import httpx
 from server_killed import SECRET, free_port, kill, wait_for
 
 from flows.bringing_up import directly
+from infra.deploy.processes import NO_TLS
 from tasks.core.webhook_signatures import signature
 
 ROOT = Path(__file__).parents[2]
@@ -64,16 +65,20 @@ class Place:
         self.server = str(server)
         self.page = folder / "docs" / "pump.md"
         self.page.parent.mkdir()
-        self.environment = os.environ | {
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_API_URL": self.api,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "DO_NOT_TRACK": "1",
-            "PYTHONPATH": str(ROOT),
-            "RATCHET_HOME": str(folder / "home"),
-            "RATCHET_WEBHOOK_SECRETS__GENERIC": SECRET,
-        }
+        self.environment = (
+            os.environ
+            | NO_TLS
+            | {
+                "PREFECT_HOME": str(folder / "prefect"),
+                "PREFECT_API_URL": self.api,
+                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+                "DO_NOT_TRACK": "1",
+                "PYTHONPATH": str(ROOT),
+                "RATCHET_HOME": str(folder / "home"),
+                "RATCHET_WEBHOOK_SECRETS__GENERIC": SECRET,
+            }
+        )
         self.processes: list[subprocess.Popen[bytes]] = []
         self.edits = 0
 

@@ -28,11 +28,15 @@ _MAX_CACHE_BYTES = 1 << 30  # keys and values of one batch
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids: what all prompts share, what the questions about it share (both may be empty), and the rest."""
+    """Token ids: what all prompts share, what the questions about it share (both may be empty), and the rest.
+
+    awake: whether the adapter answers, where there is one that is woken; else its base does, in the same batch.
+    """
 
     fixed: tuple[int, ...]
     passages: tuple[int, ...]
     rest: tuple[int, ...]
+    awake: bool = True
 
     def __len__(self) -> int:
         return len(self.fixed) + len(self.passages) + len(self.rest)
@@ -46,7 +50,7 @@ class Network(Protocol):
         """Networks with equal keys compute the same for a fixed part."""
 
     def active(self, rest: Sequence[int]) -> int:
-        """How many positions at the end of a prompt's rest the adapter reads; what it writes is always among them."""
+        """How many positions at the end of a prompt's rest the adapter reads, if it is to answer."""
 
     def logits(self, active: Sequence[int], **inputs: Any) -> Tensor:
         """(rows, vocabulary) after the last position. active: per row, positions at the end that the adapter reads."""
@@ -94,7 +98,7 @@ class GreedyDecoder:
                 return
             with self._lock:
                 batch.keep(going)
-                batch.write(network)
+                batch.write(network, [int(prompts[row].awake) for row in batch.rows])
 
     def _read_prompts(self, network: Network, prompts: Sequence[Prompt], limit: int) -> _Batch:
         if not self._shares_prefixes:
@@ -105,7 +109,8 @@ class GreedyDecoder:
             rests = [prompt.rest for prompt in prompts]
             ids, mask = self._padded(rests)
             batch = self._read_passages(network, prompts, ids.shape[1] + limit)
-        batch.read(network, ids, mask, [network.active(rest) for rest in rests])
+        active = [network.active(rest) if prompt.awake else 0 for rest, prompt in zip(rests, prompts, strict=True)]
+        batch.read(network, ids, mask, active)
         return batch
 
     def _read_passages(self, network: Network, prompts: Sequence[Prompt], more: int) -> _Batch:
@@ -154,31 +159,32 @@ class _Batch:
 
     def __init__(self, cache: Cache, mask: Tensor) -> None:
         """mask: (rows, positions) of what the cache holds already."""
-        self._rows = list(range(len(mask)))
+        self.rows = list(range(len(mask)))
         self._cache = cache
         self._mask = mask  # (rows, positions): 1 for a token, 0 for padding
         self._tokens = mask.new_empty(0)
 
     def written(self) -> list[tuple[int, int]]:
-        return list(zip(self._rows, self._tokens.tolist(), strict=True))
+        return list(zip(self.rows, self._tokens.tolist(), strict=True))
 
     def keep(self, going: list[int]) -> None:
         """Drops the rows that ended, so that nothing is computed for them."""
-        if len(going) == len(self._rows):
+        if len(going) == len(self.rows):
             return
-        rows = [self._rows[at] for at in going]
+        rows = [self.rows[at] for at in going]
         self.spread(going)
-        self._rows = rows
+        self.rows = rows
 
     def spread(self, sources: list[int]) -> None:
         """One row for each of these, which may occur several times or not at all."""
         chosen = torch.tensor(sources, device=self._mask.device)
         self._cache.batch_select_indices(chosen)
         self._mask, self._tokens = self._mask[chosen], self._tokens[chosen]
-        self._rows = list(range(len(sources)))
+        self.rows = list(range(len(sources)))
 
-    def write(self, network: Network) -> None:
-        self.read(network, self._tokens[:, None], self._mask.new_ones(len(self._rows), 1), [1] * len(self._rows))
+    def write(self, network: Network, active: Sequence[int]) -> None:
+        """active: per row, 1 where the adapter reads what the row wrote last, else 0."""
+        self.read(network, self._tokens[:, None], self._mask.new_ones(len(self.rows), 1), active)
 
     def read(self, network: Network, ids: Tensor, mask: Tensor, active: Sequence[int]) -> None:
         """Continues every row by these tokens. mask: 1 for a token, 0 for padding."""

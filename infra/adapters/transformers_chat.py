@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ class TransformersChatModel:
 
     def __init__(self, engine: _Engine, model: ModelRef) -> None:
         self._engine = engine
+        self._base = ModelRef(kind="base", base=model.base, base_digest=model.base_digest)
         self._network = _Network(engine.adapted, model.adapter)
         what = [model.base_digest, model.adapter, engine.compute, _DECODING, [version(name) for name in _LIBRARIES]]
         self._fingerprint = "chat-" + hashlib.sha256(canonical_json(what).encode()).hexdigest()[:32]
@@ -92,17 +94,32 @@ class TransformersChatModel:
     def complete(
         self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, progress: Progress | None = None
     ) -> list[Completion]:
+        return self._completed([self._read(prompt) for prompt in prompts], max_new_tokens, progress)
+
+    def complete_with_base(
+        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, progress: Progress | None = None
+    ) -> list[tuple[Completion, Completion]]:
+        """As AnswersWithBase. An adapter that is active everywhere shares nothing with its base: they take turns."""
         read = [self._read(prompt) for prompt in prompts]
+        if self._network.prefix_key:
+            base = TransformersChatModel(self._engine, self._base)
+            each = [one.complete(prompts, max_new_tokens=max_new_tokens, progress=progress) for one in (self, base)]
+            return list(zip(*each, strict=True))
+        pairs = [one for prompt in read for one in (prompt, replace(prompt, awake=False))]
+        written = self._completed(pairs, max_new_tokens, progress and (lambda what, *at: progress(what, *_halved(*at))))
+        return list(zip(written[::2], written[1::2], strict=True))
+
+    def _completed(self, read: Sequence[Prompt], limit: int, progress: Progress | None) -> list[Completion]:
         completions: dict[int, Completion] = {}
-        for batch in self._engine.decoder.batches(read, max_new_tokens):
+        for batch in self._engine.decoder.batches(read, limit):
             texts = [_Text(self._engine) for _ in batch]
-            for _ in self._decode([read[at] for at in batch], texts, max_new_tokens):
+            for _ in self._decode([read[at] for at in batch], texts, limit):
                 _require_wanted()  # at each token: on few cores batches are long
             for at, text in zip(batch, texts, strict=True):
                 completions[at] = Completion(text.visible, len(read[at]), len(text.tokens))
             if progress:
-                progress("answering", len(completions), len(prompts))
-        return [completions[at] for at in range(len(prompts))]
+                progress("answering", len(completions), len(read))
+        return [completions[at] for at in range(len(read))]
 
     def stream(self, prompt: Sequence[Message], *, max_new_tokens: int) -> Iterator[str]:
         text, sent = _Text(self._engine), ""
@@ -125,6 +142,10 @@ class TransformersChatModel:
 
     def _decode(self, prompts: Sequence[Prompt], texts: Sequence[_Text], limit: int) -> Iterator[None]:
         return self._engine.decoder.decode(self._network, prompts, limit, lambda row, token: texts[row].add(token))
+
+
+def _halved(done: int, total: int) -> tuple[int, int]:
+    return done // 2, total // 2
 
 
 def _require_wanted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from infra.deploy.catalogue import PoolType
 
@@ -42,6 +43,11 @@ WORKER = {
 }
 WORKER_HEALTH = 8080  # Prefect's own default
 SERVER = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+NO_TLS = {
+    # For an API at http:// only. Prefect's client reads certifi's 150 authorities three times a run, for such an API
+    # too; it reads this one file instead, whose key nobody has: where there is TLS after all, it is refused.
+    "PREFECT_API_SSL_CERT_FILE": str(Path(__file__).with_name("no-authority.pem"))
+}
 
 
 def processes(ports: Ports | None = None, host: str = "127.0.0.1", pools: PoolType = "process") -> tuple[Process, ...]:

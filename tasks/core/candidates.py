@@ -40,14 +40,15 @@ def on_snapshot(current: ReleaseManifest, snapshot: Snapshot) -> ReleaseManifest
 def with_model(
     current: ReleaseManifest, snapshot: Snapshot, model: ModelRef, prompt: PromptSpec, retrieval: RetrievalSettings
 ) -> ReleaseManifest:
-    """The current release answering by a tuned model over the retrieved passages."""
+    """The current release answering by a tuned model: as it did by the one before, else over the retrieved passages."""
+    before = current.pattern if current.model.kind == model.kind else "sequential"
     return current.model_copy(
         update={
             "snapshot": reference(snapshot),
             "model": model,
             "prompt": prompt,
             "retrieval": retrieval,
-            "pattern": "sequential",
+            "pattern": before,
             "mend_citations": True,
         }
     )

@@ -140,7 +140,7 @@ def moved(job: HostedJob, state: State, **changes: object) -> HostedJob:
 
 def uploading(job: HostedJob) -> HostedJob:
     """A file is about to be sent."""
-    return moved(job, "uploading") if job.state in ("intended", "uploading") else job
+    return moved(job, "uploading") if job.state == "intended" else job
 
 
 def uploaded(job: HostedJob, sha: str, file: str) -> HostedJob:
@@ -239,7 +239,7 @@ def state_of(remote: RemoteJob) -> State:
     >>> state_of(RemoteJob("j", "pausing")), state_of(RemoteJob("j", "canceled"))
     ('running', 'cancelled')
     """
-    word = {"canceled": "cancelled", "cancelling": "running"}.get(remote.status, remote.status)
+    word = "cancelled" if remote.status == "canceled" else remote.status
     for state in ("validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"):
         if word == state:
             return state

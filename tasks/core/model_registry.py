@@ -32,7 +32,7 @@ def registry(
     """Every model that was trained or that a release uses.
 
     trained: newest first. used: (release, its model), newest first. states: by release. present: digests of adapters
-    whose files are there. An adapter whose files are not is `missing`, whoever uses it.
+    whose files are there. An adapter whose files are not is `missing`, unless vacuum took them with the last release.
     """
     refs = {model_id(ref): ref for ref in (*trained, *(ref for _, ref in used))}
 
@@ -41,7 +41,7 @@ def registry(
         words = {*releases.values(), *(["anchor"] if anchor in releases else [])}
         state: ModelState = next((word for word in _FIRST if word in words), "unused")
         gone = ref.adapter is not None and ref.adapter not in present
-        return RegistryEntry(model, ref, "missing" if gone else state, releases)
+        return RegistryEntry(model, ref, "missing" if gone and state != "reclaimed" else state, releases)
 
     return tuple(entry(model, ref) for model, ref in refs.items())
 

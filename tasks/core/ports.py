@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -218,6 +218,16 @@ class ChatModel(Protocol):
 
     def count_tokens(self, prompt: Sequence[Message]) -> int:
         """Tokens of the rendered prompt, generation prompt included."""
+
+
+@runtime_checkable
+class AnswersWithBase(Protocol):
+    """A tuned model that answers as its base too, and reads once what both read."""
+
+    def complete_with_base(
+        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, progress: Progress | None = None
+    ) -> list[tuple[Completion, Completion]]:
+        """Per prompt what `complete` gives, and what its base's gives."""
 
 
 class ChatModels(Protocol):

@@ -82,7 +82,7 @@ def require_promotable(
     if judgement.verdict == "HOLD" and override is not None:
         accepted = _accepted(judgement, override, who, reason)
     elif judgement.verdict != "PROMOTE":
-        raise _refused(judgement, " ".join(judgement.reasons) or "No gate gave a reason.")
+        raise _refused(judgement, " ".join(judgement.reasons))
     _require_current(judgement, standing, golden_set)
     _require_policy(judgement, policy)
     if not (reason and reason.strip()) and was_rolled_back(release, history):
@@ -149,8 +149,8 @@ def _require_current(judgement: Judgement, standing: Standing, golden_set: str |
 
 
 def _require_policy(judgement: Judgement, policy: str) -> None:
-    """Raises StaleComparison when what a release must prove was changed after the verdict, where both are recorded."""
-    if judgement.policy and policy and judgement.policy != policy:
+    """Raises StaleComparison when what a release must prove was changed after the verdict, where the verdict says."""
+    if judgement.policy and judgement.policy != policy:
         raise StaleComparison(
             f"The verdict on {judgement.release} was reached under policy {judgement.policy}, in force is {policy}. "
             f"Run `ratchet evaluate {judgement.release}` again.",
@@ -179,15 +179,24 @@ def _passed(before: Sequence[Promotion], rollback: Promotion) -> list[str]:
 
 
 def rollback_line(history: Sequence[Promotion]) -> list[Promotion]:
-    """The promotions that led to what is served now, which is the last, without those that were rolled back."""
+    """The promotions that led to what is served now, which is the last, without those that were rolled back.
+
+    A rollback to a release that was itself rolled back goes forward: it brings back what had led to that one.
+    """
     line: list[Promotion] = []
+    led_to: dict[str, list[Promotion]] = {}
     for promotion in history:
         if promotion.kind == "rollback":
-            while line and line[-1].release != promotion.release:
-                line.pop()
+            line = _back_to(promotion.release, line) or led_to.get(promotion.release, [])
         if not line or line[-1].release != promotion.release:
-            line.append(promotion)
+            line = [*line, promotion]
+        led_to[promotion.release] = line
     return line
+
+
+def _back_to(release: str, line: list[Promotion]) -> list[Promotion]:
+    """The line as far as the last time it was at this release; nothing where it never was."""
+    return next((line[:end] for end in range(len(line), 0, -1) if line[end - 1].release == release), [])
 
 
 def rollback_target(history: Sequence[Promotion], wanted: str | None = None) -> Promotion:

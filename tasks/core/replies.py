@@ -42,9 +42,17 @@ def settle(
     if not text.strip() or says(abstention, text):
         return Reply(abstention, "model", dangling=cite(text, passages).dangling)
     cited = cite(with_mended_citations(text, passages) if mend_citations else text, passages)
-    if require_support and not _is_supported(cited, passages):
+    if require_support and not is_supported(cited, passages):
         return Reply(abstention, "support", dangling=cited.dangling)
     return Reply(cited.text, None, cited.citations, cited.dangling)
+
+
+def is_supported(said: Cited | Reply, passages: Sequence[Passage]) -> bool:
+    """By the cited passages together; a text that cites nothing, by any one passage of those shown."""
+    used = {citation.marker for citation in said.citations}
+    if used:
+        return supported(said.text, "\n".join(one.text for one in passages if one.marker in used)).supported
+    return any(supported(said.text, one.text).supported for one in passages)
 
 
 def says(abstention: str, text: str) -> bool:
@@ -87,14 +95,6 @@ def _once(text: str) -> str:
         seen.add(plain)
         kept.append(sentence)
     return " ".join(kept)
-
-
-def _is_supported(cited: Cited, passages: Sequence[Passage]) -> bool:
-    """By the cited passages together; a text that cites nothing, by any one passage of those shown."""
-    used = {citation.marker for citation in cited.citations}
-    if used:
-        return supported(cited.text, "\n".join(one.text for one in passages if one.marker in used)).supported
-    return any(supported(cited.text, one.text).supported for one in passages)
 
 
 def _bare(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -110,3 +110,23 @@ def rollback_targets(history: Sequence[Promotion], count: int) -> tuple[str, ...
     line = [promotion.release for promotion in rollback_line(history)]
     by_recency = dict.fromkeys([*reversed(line), *(promotion.release for promotion in reversed(history))])
     return tuple(release for release in by_recency if release != line[-1])[:count]
+
+
+def past_adapters(used: Iterable[tuple[str, bool]], began_with: Mapping[str, str | None]) -> frozenset[str]:
+    """The adapters that only releases of the past use, which nobody can ask again: their documents were reclaimed.
+
+    used: (adapter, whether the release that uses it is of the past). began_with: adapter → the one its training began
+    with, which stays as long as it does. An adapter that no release uses waits for its first, and is none of them.
+    """
+    is_past: dict[str, bool] = {}
+    for adapter, past in used:
+        is_past[adapter] = past and is_past.get(adapter, True)
+    stays = [adapter for adapter in {*began_with, *is_past} if not is_past.get(adapter, False)]
+    needed: set[str] = set()
+    while stays:
+        one = stays.pop()
+        needed.add(one)
+        before = began_with.get(one)
+        if before is not None and before not in needed:
+            stays.append(before)
+    return frozenset(is_past.keys() - needed)

@@ -36,7 +36,7 @@ class TrainingSet:
     @property
     def label_ids(self) -> tuple[str, ...]:
         """What this training consumes when it succeeds."""
-        return tuple(sorted(label.id for label in self.train))
+        return tuple(label.id for label in self.train)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,7 @@ def _against(hosted: Hosted, rows: int, limits: MethodLimits, today: date) -> st
     if ends is not None and today >= ends:
         return f"the vendor creates no jobs since {ends.isoformat()}"
     stops = retirement_of(hosted.base, hosted.vendor)
-    if stops is not None and (stops.stops - today).days < limits.least_useful_days:
-        left = max(0, (stops.stops - today).days)
+    if stops is not None and (left := (stops.stops - today).days) < limits.least_useful_days:
         return (
             f"{hosted.base} stops on {stops.stops.isoformat()}, in {left} days, and a model should serve at least "
             f"{limits.least_useful_days}"

@@ -81,6 +81,20 @@ class OneModel:
 
 
 @dataclass
+class TwoModels:
+    """ChatModels with a base model and one that was tuned from it."""
+
+    bare: ReadingModel
+    tuned: ReadingModel
+
+    def base(self) -> ModelRef:
+        return ModelRef(kind="base", base=self.bare.name, base_digest="sha256-0")
+
+    def open(self, model: ModelRef) -> ReadingModel:
+        return self.bare if model.kind == "base" else self.tuned
+
+
+@dataclass
 class MemoryCompletions:
     """CompletionCache in a dictionary."""
 

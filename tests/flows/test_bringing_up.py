@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from flows.bringing_up import only_one, require_free
-from infra.deploy.processes import Ports, Process, processes
+from flows.bringing_up import environment, only_one, require_free
+from infra.deploy.processes import NO_TLS, Ports, Process, processes
 from infra.deploy.supervision import tree_of
 from tasks.core.errors import UsageError
 
@@ -104,3 +104,12 @@ def test_a_port_that_is_taken_is_named_with_the_option_that_chooses_another() ->
         with pytest.raises(UsageError, match=rf"port {port} \(--hooks-port\)"):
             require_free(processes(Ports(prefect=free_ports(1)[0], hooks=port, service=free_ports(1)[0])))
     require_free([Process("worker", ("prefect",), pool="ratchet")])
+
+
+def test_only_the_server_of_our_own_is_known_to_have_no_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((name, file),) = NO_TLS.items()
+    monkeypatch.delenv(name, raising=False)
+    assert environment(tmp_path, "http://127.0.0.1:4200/api", Ports(), own_server=True)[name] == file
+    assert name not in environment(tmp_path, "http://prefect.example/api", Ports(), own_server=False)  # may redirect
+    monkeypatch.setenv(name, "chosen.pem")
+    assert environment(tmp_path, "http://127.0.0.1:4200/api", Ports(), own_server=True)[name] == "chosen.pem"

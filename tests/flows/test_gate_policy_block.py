@@ -143,6 +143,17 @@ def test_a_variable_that_cannot_be_meant_is_refused_by_name(
         load_settings()
 
 
+@pytest.mark.parametrize("variable", ["RATCHET_BASE_MODEL", "RATCHET_POLICY__ALPHA", "RATCHET_HOSTED_BUDGET_USD"])
+def test_a_variable_that_a_compose_file_leaves_empty_sets_nothing(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    Path("ratchet.toml").write_text("[policy]\nalpha = 0.01\n")
+    unset = load_settings()
+    monkeypatch.setenv(variable, "")
+    assert load_settings() == unset
+    assert unset.policy.alpha == 0.01
+
+
 def test_the_policy_of_a_block_is_the_whole_policy_whatever_the_workers_file_says() -> None:
     Path("ratchet.toml").write_text("[policy]\nalpha = 0.01\n[policy.floors]\nstyle = 0.9\n")
     block = RatchetAssistant(policy=RatchetGatePolicy.model_validate({"floors": {"correct": 0.3}}))

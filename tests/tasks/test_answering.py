@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import pytest
-from chat_fakes import MemoryCompletions, OneModel, ReadingModel
+from chat_fakes import MemoryCompletions, OneModel, ReadingModel, TwoModels
 from document_fakes import WordEmbedder
 from retrieval_fakes import published
 
 import tasks.answering
-from tasks.answering import PORTION, AnsweringBench, answer, answer_one, stream_answer
+from tasks.answering import AnsweringBench, answer, answer_one, stream_answer
+from tasks.completing import PORTION
 from tasks.core.answers import Answer
-from tasks.core.errors import UsageError
 from tasks.core.fingerprints import collection_name
 from tasks.core.ports import Message
 from tasks.core.prompts import default_prompt, render
@@ -249,10 +250,68 @@ def test_a_tuned_model_answers_without_passages_and_is_not_held_to_any(bench: An
     assert (said.text, said.contexts, said.abstained) == ("It runs at 42 bar.", (), False)
 
 
-@pytest.mark.parametrize("pattern", ["parallel", "routed"])
-def test_a_pattern_that_is_not_built_is_refused_by_name(bench: AnsweringBench, pattern: Pattern) -> None:
-    with pytest.raises(UsageError, match=rf"{pattern}.*rag, sequential, tuned"):
-        answer_one(PRESSURE, release(pattern=pattern), bench)
+TUNED = ModelRef(kind="lora", base="reader-1", base_digest="sha256-0", adapter="sha256-1")
+
+
+@pytest.fixture
+def both(bench: AnsweringBench) -> tuple[AnsweringBench, ReadingModel, ReadingModel]:
+    """The bench over a tuned model and its base, and the two."""
+    tuned, base = ReadingModel("tuned-1"), model_of(bench)
+    return replace(bench, chat=TwoModels(base, tuned)), tuned, base
+
+
+def parallel(**how: bool) -> ReleaseManifest:
+    return release(pattern="parallel", **how).model_copy(update={"model": TUNED})  # type: ignore[arg-type]
+
+
+def test_parallel_gives_the_answer_that_the_passages_hold(
+    both: tuple[AnsweringBench, ReadingModel, ReadingModel],
+) -> None:
+    bench, tuned, base = both
+    tuned.told[PRESSURE] = "The Halden 300 runs at 45 bar. [1]"
+    [heard] = answer([PRESSURE], parallel(), bench)
+    assert (heard.text, heard.pattern) == ("The Halden 300 runs at up to 42 bar. [1]", "parallel")
+    tuned.told[PRESSURE], base.told[PRESSURE] = "It runs at 42 bar. [1]", "It runs at 45 bar. [1]"
+    [heard] = answer([PRESSURE], parallel(), replace(bench, completions=None))
+    assert heard.text == "It runs at 42 bar. [1]"
+    base.told[PRESSURE] = "The base says 42 bar. [1]"
+    [heard] = answer([PRESSURE], parallel(), replace(bench, completions=None))
+    assert heard.text == "It runs at 42 bar. [1]"  # alike: the tuned one's
+
+
+def test_parallel_counts_the_tokens_of_both_and_asks_each_once(
+    both: tuple[AnsweringBench, ReadingModel, ReadingModel],
+) -> None:
+    bench, tuned, base = both
+    [heard] = answer([PRESSURE], parallel(), bench)
+    [alone] = answer([PRESSURE], release().model_copy(update={"model": TUNED}), bench)
+    assert heard.prompt_tokens == 2 * alone.prompt_tokens
+    assert heard.completion_tokens == 2 * alone.completion_tokens
+    answer([PRESSURE], parallel(), bench)
+    assert (len(tuned.asked), len(base.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("require_support", [True, False])
+def test_parallel_streams_what_it_answers(
+    both: tuple[AnsweringBench, ReadingModel, ReadingModel], require_support: bool
+) -> None:
+    bench, tuned, _ = both
+    tuned.told[PRESSURE] = "It runs at 45 bar. [1]"
+    pieces = list(stream_answer(PRESSURE, parallel(require_support=require_support), bench))
+    assert pieces == ["The Halden 300 runs at up to 42 bar. [1]", pieces[-1]]
+    assert pieces[-1] == answer_one(PRESSURE, parallel(require_support=require_support), bench)
+
+
+def test_routed_asks_with_passages_where_retrieval_is_sure_and_the_model_alone_where_it_is_not(
+    bench: AnsweringBench,
+) -> None:
+    sure = answer_one(PRESSURE, release(pattern="routed", min_confidence=0.0), bench)
+    assert sure == replace(answer_one(PRESSURE, release(), bench), release=sure.release, pattern="routed")
+    model_of(bench).told[PRESSURE] = "It runs at 45 bar."
+    unsure = answer_one(PRESSURE, release(pattern="routed", min_confidence=0.99), bench)
+    assert (unsure.text, unsure.contexts, unsure.citations) == ("It runs at 45 bar.", (), ())
+    *_, streamed = stream_answer(PRESSURE, release(pattern="routed", min_confidence=0.99), bench)
+    assert streamed == unsure
 
 
 @pytest.mark.parametrize("mend_citations", [True, False])

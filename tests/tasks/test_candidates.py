@@ -183,6 +183,31 @@ def test_a_tuned_candidate_keeps_the_prompt_it_was_trained_with_and_drops_the_ex
     assert (tuned.prompt.system, tuned.prompt.abstention) == (start.prompt.system, start.prompt.abstention)
 
 
+def test_a_tuned_candidate_answers_by_the_wished_pattern_or_as_the_one_before_did(world: World) -> None:
+    ingest(world.docs)
+    start, snapshot = starting_point(world.bench), newest_snapshot(world.bench)
+    model = ModelRef(kind="lora", base=start.model.base, base_digest="sha256-0", adapter="sha256-1")
+    wishing = replace(world.bench, pattern="parallel")
+    assert starting_point(wishing).pattern == "rag"  # a base model's
+    tuned = tuned_candidate(wishing, start, snapshot, model)
+    assert tuned.pattern == "parallel"
+    newer = model.model_copy(update={"adapter": "sha256-2"})
+    assert tuned_candidate(world.bench, tuned, snapshot, newer).pattern == "parallel"
+    hosted = ModelRef(kind="hosted", base="ft:gpt", base_digest="")
+    assert tuned_candidate(world.bench, tuned, snapshot, hosted).pattern == "sequential"
+
+
+def test_another_pattern_is_a_candidate_to_be_judged(world: World) -> None:
+    ingest(world.docs)
+    start, snapshot = starting_point(world.bench), newest_snapshot(world.bench)
+    model = ModelRef(kind="lora", base=start.model.base, base_digest="sha256-0", adapter="sha256-1")
+    served = tuned_candidate(world.bench, start, snapshot, model)
+    world.serve(served)
+    assert propose(world.bench) is None
+    wished = propose(replace(world.bench, pattern="routed"))
+    assert wished == served.model_copy(update={"pattern": "routed"})
+
+
 @pytest.mark.parametrize(
     "retrieval", [RetrievalSettings(), RetrievalSettings(k=1, documents=("pump.md", "saw.md"))], ids=str
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from evaluation_fakes import golden_labels, manifest, perfect
 from sqlalchemy import delete
-from vacuum_fakes import HOUR, World, new_world, page, vacuum
+from vacuum_fakes import HOUR, World, foresee_vacuum, new_world, page, vacuum
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
@@ -80,6 +80,10 @@ Learn = Callable[..., RegisteredModel]
 
 @pytest.fixture
 def learn(world: World, store: FolderArtifacts) -> Learn:
+    return learning(world, store)
+
+
+def learning(world: World, store: FolderArtifacts) -> Learn:
     """Trains from the adapter that is named, through the steps of the flow."""
     snapshot = world.docs.catalog.published("default")
     assert snapshot is not None
@@ -152,6 +156,46 @@ def test_a_served_adapter_stays_though_no_model_names_it(world: World, store: Fo
     with world.engine.begin() as connection:
         connection.execute(delete(t.releases).where(t.releases.c.id == tuned.id))
     assert a_day_later(world) == [preferred.id]
+
+
+def serve(world: World, model: RegisteredModel, changed: str) -> str:
+    """A release of the model on new documents, promoted; its id."""
+    world.publish({"page-1.md": changed})
+    tuned = world.releases.register(world.register(changed).manifest.model_copy(update={"model": model.ref}), "trained")
+    assert world.promote(tuned.id)
+    return tuned.id
+
+
+def test_an_adapter_goes_with_the_last_release_that_could_be_asked(tmp_path: Path) -> None:
+    world = new_world(tmp_path, keep_releases=1)
+    world.publish({"page-0.md": page(0, 1)})
+    CatalogLabels(world.engine).change("default", lambda _: LabelChanges(opinions_added=OPINIONS))
+    store = FolderArtifacts(world.folder / "artifacts")
+    learn = learning(world, store)
+    first, second = learn("dpo", None), learn("kto", None)
+    serve(world, first, page(0, 2))
+    serve(world, second, page(0, 3))
+    assert not {first.id, second.id} & set(a_day_later(world))  # a rollback can return to the first
+    serve(world, second, page(0, 4))
+    serve(world, second, page(0, 5))
+    foreseen = {leftover.name for leftover in foresee_vacuum(world).leftovers}
+    taken = set(a_day_later(world))
+    assert first.id in taken
+    assert foreseen == taken
+    assert store.exists(second.id)
+    assert all(map(store.exists, kept(first) - {first.id}))  # what it was trained on can still be exported
+
+    again = learn("dpo", None)
+    assert (again.id, store.exists(first.id)) == (first.id, True)  # the same training gives it once more
+
+
+def test_a_model_that_nobody_judged_outlives_the_documents_of_its_release(world: World, learn: Learn) -> None:
+    preferred = learn("dpo", None)
+    tuned = world.releases.register(world.register().manifest.model_copy(update={"model": preferred.ref}), "trained")
+    for version in range(2, 10):
+        world.serve({"page-0.md": page(0, version)}, f"Answer {version}.")
+    assert preferred.id not in a_day_later(world)
+    assert tuned.manifest.snapshot.number in world.docs.catalog.reclaimed("default")
 
 
 def test_a_training_that_failed_keeps_its_work_until_it_has_succeeded(world: World, learn: Learn) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,6 +29,7 @@ from infra.adapters.catalog.leases import check_lease
 from tasks.core.document_catalog import Lease
 from tasks.core.errors import AssistantBusy
 from tasks.core.releases import ReleaseManifest
+from tasks.core.retention import past_adapters
 from tasks.vacuum import Lives, UnusedVectors
 
 
@@ -70,17 +72,17 @@ class CatalogRetention:
         with reading(self._engine).begin() as connection:
             return _measured(connection, left)
 
-    def named_artifacts(self) -> frozenset[str]:
+    def named_artifacts(self, assistant: str = "", reclaim: Collection[int] = ()) -> frozenset[str]:
         with reading(self._engine).begin() as connection:
-            releases = connection.scalars(select(t.releases.c.manifest))
-            adapters = {ReleaseManifest.model_validate(one).model.adapter for one in releases}
-            models = set(connection.scalars(select(t.models.c.id)))
+            used = _used_adapters(connection, {(assistant, number) for number in reclaim})
+            models = {row.id: row.lineage for row in connection.execute(select(t.models.c.id, t.models.c.lineage))}
             saved = {one.get("golden_answers") for one in connection.scalars(select(t.hosted_jobs.c.details))}
             saved |= set(connection.scalars(select(t.saved_answers.c.artifact)))
-            lineages = list(connection.scalars(select(t.models.c.lineage)))
-            kept = {one.get(name) for one in lineages for name in ("dataset_artifact", "record", "started_from")}
-            evaluations = connection.scalars(select(t.evaluations.c.id))
-            return frozenset({*evaluations, *models, *filter(None, adapters | saved | kept)})
+            kept = {one.get(name) for one in models.values() for name in ("dataset_artifact", "record")}
+            evaluations = set(connection.scalars(select(t.evaluations.c.id)))
+        began_with = {model: lineage.get("started_from") for model, lineage in models.items()}
+        adapters = {adapter for adapter, _ in used} | {*began_with, *began_with.values()}
+        return frozenset(filter(None, (adapters - past_adapters(used, began_with)) | evaluations | saved | kept))
 
     def finished_trainings(self) -> frozenset[str]:
         row = t.trainings.c
@@ -113,6 +115,29 @@ class CatalogRetention:
             if unused.count:
                 connection.execute(delete(t.vectors).where(t.vectors.c.key.not_in(referred)))
         return unused
+
+
+def _used_adapters(connection: Connection, going: Collection[tuple[str, int]]) -> list[tuple[str, bool]]:
+    """The adapter of each release that has one, and whether it is of the past.
+
+    That is a release which was served or refused, and whose documents are gone, or are going. One that nobody judged
+    is not: its model is taken up again by the next training.
+    """
+    s, p, e = t.snapshots.c, t.promotions.c, t.evaluations.c
+    gone = {*_pairs(connection, select(s.assistant, s.number).where(s.state == "reclaimed")), *going}
+    over = _pairs(connection, select(p.assistant, p.release))
+    over |= _pairs(connection, select(e.assistant, e.release).where(e.verdict != "PROMOTE"))
+    used = []
+    for row in connection.execute(select(t.releases.c.assistant, t.releases.c.id, t.releases.c.manifest)):
+        manifest = ReleaseManifest.model_validate(row.manifest)
+        if manifest.model.adapter:
+            past = (row.assistant, row.id) in over and (row.assistant, manifest.snapshot.number) in gone
+            used.append((manifest.model.adapter, past))
+    return used
+
+
+def _pairs(connection: Connection, query: Select[Any]) -> set[tuple[Any, ...]]:
+    return {tuple(row) for row in connection.execute(query)}
 
 
 def _unreadable(table: Table, assistant: str, keep: Sequence[int]) -> ColumnElement[bool]:

@@ -65,7 +65,7 @@ def best_of(tried: Sequence[Gate]) -> Gate:
 
     What was gained is compared, not the bounds: some are lower bounds, others probabilities.
     """
-    best = max(tried, key=lambda gate: (gate.outcome == "pass", -1.0 if gate.value is None else gate.value))
+    best = max(tried, key=lambda gate: (gate.outcome == "pass", gate.value is not None, gate.value or 0.0))
     if best.outcome == "pass":
         return best
     names = ", ".join(gate.name for gate in tried)

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_llama import tiny_adapter
 
+from infra.adapters.adapted_model import AdaptedModel
 from infra.adapters.base_models import BaseModel, load_base_model
 from infra.adapters.chat_template import ChatTemplate
 from infra.adapters.folder_artifacts import FolderArtifacts
@@ -18,7 +20,7 @@ from infra.adapters.transformers_chat import TransformersChat, TransformersChatM
 from tasks.core.answers import Passage
 from tasks.core.errors import AdapterBroken, IntegrityFailure, NotFound, Stopped
 from tasks.core.ports import Message
-from tasks.core.prompts import default_prompt, render, with_examples
+from tasks.core.prompts import INVOCATION, default_prompt, render, with_examples
 from tasks.core.releases import ModelRef
 from tasks.documents import stopping
 
@@ -149,6 +151,39 @@ def test_an_adapter_writes_what_plain_generate_writes_with_it(
         text = loaded.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
         expected.append(text.strip().split("\n")[0].rstrip())
     assert texts(chat.open(ref), prompts(4)) == expected
+
+
+@pytest.mark.parametrize("invocation", [INVOCATION, None], ids=["woken after the passages", "always active"])
+def test_an_adapter_and_its_base_answer_together_as_each_does_alone(
+    base: BaseModel, artifacts: FolderArtifacts, chat: TransformersChat, tmp_path: Path, invocation: str | None
+) -> None:
+    tuned = chat.open(lora(base, artifacts, tmp_path / "adapter", invocation=invocation))
+    seen: list[tuple[int, int]] = []
+    both = tuned.complete_with_base(
+        prompts(9), max_new_tokens=LIMIT, progress=lambda _, done, total: seen.append((done, total))
+    )
+    bare = chat.open(chat.base())
+    assert [one for one, _ in both] == tuned.complete(prompts(9), max_new_tokens=LIMIT)
+    assert [other for _, other in both] == bare.complete(prompts(9), max_new_tokens=LIMIT)
+    assert {one.text for one, _ in both} != {other.text for _, other in both}
+    assert seen[-1] == (9, 9)
+
+
+def test_what_an_adapter_and_its_base_both_read_is_read_once(
+    base: BaseModel, artifacts: FolderArtifacts, chat: TransformersChat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = chat.open(lora(base, artifacts, tmp_path / "adapter"))
+    tuned.complete_with_base(prompts(1), max_new_tokens=1)  # the fixed part is kept from here on
+    read: list[tuple[int, ...]] = []
+    forward = AdaptedModel.logits
+
+    def counted(self: AdaptedModel, adapter: str | None, active: Sequence[int] | None, inputs: dict[str, Any]) -> Any:
+        read.append(tuple(inputs["input_ids"].shape))
+        return forward(self, adapter, active, inputs)
+
+    monkeypatch.setattr(AdaptedModel, "logits", counted)
+    tuned.complete_with_base(prompts(2), max_new_tokens=1)  # two questions about one passage
+    assert [rows for rows, _ in read] == [1, 4]
 
 
 def test_adapters_and_base_take_turns_in_threads(

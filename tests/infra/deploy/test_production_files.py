@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import ssl
 import subprocess
 from importlib import import_module
 from importlib.metadata import version as metadata_version
@@ -18,7 +19,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from infra.deploy.catalogue import WORK_POOLS
-from infra.deploy.processes import WORKER, Ports, Process, processes
+from infra.deploy.processes import NO_TLS, WORKER, Ports, Process, processes
 from infra.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "infra" / "deploy"
@@ -29,6 +30,7 @@ SERVICES = [
 ]  # of compose.yaml, and what the others put over them
 MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "ratchet.yaml").read_text()))
 DOCKERFILES = sorted((DEPLOY / "images").glob("*.Dockerfile"))
+COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"  # the library that docker compose reads files with
 TABLE = {one.name: one for one in processes(Ports(), host="0.0.0.0")}
 ON_KUBERNETES = {one.name: one for one in processes(Ports(), host="0.0.0.0", pools="kubernetes")}
 CONFIGS = {one["metadata"]["name"]: one["data"] for one in MANIFESTS if one["kind"] == "ConfigMap"}
@@ -200,18 +202,23 @@ def test_compose_files_keep_to_the_schema_of_the_compose_specification(file: Pat
     assert ["'images' was unexpected" in one.message for one in validator.iter_errors(misspelt)] == [True]
 
 
-@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
-def test_docker_compose_reads_the_files_and_lays_one_over_the_other(tmp_path: Path) -> None:
-    filled = tmp_path / "filled"
-    filled.write_text((DEPLOY / ".env.example").read_text().replace("=\n", "=x\n"))
-    named = [word for file in ("compose", "compose.hosted", "compose.gpu") for word in ("-f", f"{DEPLOY / file}.yaml")]
-    command = ["docker-compose", "--env-file", str(filled), *named, "config"]
-    merged = yaml.safe_load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["services"]
+@pytest.mark.skipif(
+    shutil.which("go") is None, reason="needs Go, which builds what docker compose reads its files with"
+)
+def test_compose_reads_the_files_and_lays_one_over_the_other(tmp_path: Path) -> None:
+    names = ["compose.yaml", "compose.hosted.yaml", "compose.gpu.yaml"]
+    for name in names:  # the loader alone knows no .env
+        (tmp_path / name).write_text(re.sub(r"\$\{\w+:\?[^}]*\}", "x", (DEPLOY / name).read_text()))
+    done = subprocess.run(["go", "run", COMPOSE_GO, *names], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    merged = yaml.safe_load(done.stdout)["services"]
     assert merged["service"]["image"] == "ratchet-service:0.1.0"
     assert tuple(merged["service"]["command"]) == TABLE["service"].command
-    assert {"RATCHET_DATABASE_URL", "RATCHET_HOSTED_API_KEY"} <= merged["service"]["environment"].keys()
+    assert {"RATCHET_DATABASE_URL", "RATCHET_HOSTED_API_KEY"} <= {
+        one.partition("=")[0] for one in merged["service"]["environment"]
+    }
     assert merged["trainer"]["image"] == "ratchet-training:0.1.0"
-    assert merged["trainer"]["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"
+    assert "PREFECT_API_URL=http://prefect:4200/api" in merged["trainer"]["environment"]
 
 
 def test_the_schema_check_can_fail() -> None:
@@ -253,3 +260,19 @@ def test_dockerfiles_copy_what_exists_and_start_by_the_table(file: Path) -> None
             assert all((root / name).exists() for name in line.split()[1:-1]), line
     (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD ")]
     assert tuple(yaml.safe_load(command)) in {one.command for one in TABLE.values()}
+
+
+@pytest.mark.parametrize("given", [COMPOSE["x-prefect"], CONFIGS["ratchet-prefect"]], ids=["compose", "kubernetes"])
+def test_an_api_without_tls_is_given_the_authority_that_vouches_for_nobody(given: dict[str, str]) -> None:
+    ((name, here),) = NO_TLS.items()
+    assert given["PREFECT_API_URL"].startswith("http://")
+    assert given[name] == f"/opt/ratchet/{Path(here).relative_to(DEPLOY.parents[1])}"
+    for file in (one for one in DOCKERFILES if "COPY flows flows" in one.read_text()):  # what asks Prefect's API
+        assert {"WORKDIR /opt/ratchet", "COPY infra infra"} <= set(file.read_text().splitlines()), file
+
+
+def test_that_authority_is_the_only_one_believed_and_nobody_has_its_key() -> None:
+    (bundle,) = NO_TLS.values()
+    [only] = ssl.create_default_context(cafile=bundle).get_ca_certs()
+    assert only["subject"] == only["issuer"]
+    assert "PRIVATE KEY" not in Path(bundle).read_text()

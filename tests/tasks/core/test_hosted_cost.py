@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import BadSetting, BudgetExceeded
 from tasks.core.hosted_cost import (
-    BUDGET_SECONDS,
     PRICES_RECORDED,
     Estimate,
     Price,
@@ -70,7 +69,13 @@ def test_the_cookbooks_count_and_ours_agree_on_what_is_billed() -> None:
 
 @pytest.mark.parametrize(
     ("base", "price"),
-    [("gpt-4.1-mini-2025-04-14", 5.0), ("gpt-4o-mini", 3.0), ("ft:gpt-4o-mini-2024-07-18:acme:x:1", 3.0)],
+    [
+        ("gpt-4.1-mini-2025-04-14", 5.0),
+        ("gpt-4.1", 25.0),
+        ("gpt-4o-2024-08-06", 25.0),
+        ("gpt-4o-mini", 3.0),
+        ("ft:gpt-4o-mini-2024-07-18:acme:x:1", 3.0),
+    ],
 )
 def test_the_price_of_a_listed_model_is_known(base: str, price: float) -> None:
     assert price_of(base, None, at_openai=True) == Price(price, PRICES_RECORDED)
@@ -103,13 +108,20 @@ def test_a_budget_is_kept_to_the_cent() -> None:
     require_budget(costing(0.5), [ROW], 1.0, now=DAY)
     with pytest.raises(BudgetExceeded, match=r"\$0.50 of the budget of \$1.00") as raised:
         require_budget(costing(0.51), [ROW], 1.0, now=DAY)
-    assert (raised.value.values["spent_usd"], raised.value.values["cost_usd"]) == (0.5, 0.51)
+    assert raised.value.values == {"cost_usd": 0.51, "spent_usd": 0.5, "budget_usd": 1.0, "tokens": 1_000_000}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_upper_bound_over_the_budget_is_told_how_to_count_exactly(exact: bool) -> None:
+    with pytest.raises(BudgetExceeded) as raised:
+        require_budget(replace(costing(2.0), exact=exact), [], 1.0, now=DAY)
+    assert ("RATCHET_HOSTED_TOKENIZER names a tokenizer.json" in raised.value.message) == (not exact)
 
 
 def test_what_was_begun_over_30_days_ago_counts_no_more() -> None:
     with pytest.raises(BudgetExceeded):
-        require_budget(costing(0.6), [ROW], 1.0, now=BUDGET_SECONDS - 1)
-    require_budget(costing(0.6), [ROW], 1.0, now=BUDGET_SECONDS)
+        require_budget(costing(0.6), [ROW], 1.0, now=30 * DAY - 1)
+    require_budget(costing(0.6), [ROW], 1.0, now=30 * DAY)
 
 
 @pytest.mark.parametrize("state", ["intended", "unknown", "running", "succeeded", "failed"])
@@ -117,7 +129,12 @@ def test_whatever_may_be_paid_for_counts(state: str) -> None:
     assert committed_usd(replace(ROW, state=state, creates=1)) == 0.5  # type: ignore[arg-type]
 
 
-def test_what_ended_before_anything_was_created_is_free_again() -> None:
-    assert committed_usd(replace(ROW, state="cancelled")) == 0.0
+@pytest.mark.parametrize("state", ["cancelled", "failed", "retired"])
+def test_what_ended_before_anything_was_created_is_free_again(state: str) -> None:
+    assert committed_usd(replace(ROW, state=state)) == 0.0  # type: ignore[arg-type]
+    assert committed_usd(replace(ROW, state=state, job="ftjob-1")) == 0.5  # type: ignore[arg-type]
+
+
+def test_what_earlier_attempts_cost_stays_spent() -> None:
     assert committed_usd(replace(ROW, state="cancelled", spent_usd=0.2)) == 0.2
     assert committed_usd(replace(ROW, state="cancelled", creates=1)) == 0.5

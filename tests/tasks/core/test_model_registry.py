@@ -31,3 +31,12 @@ def test_an_adapter_whose_files_are_gone_is_missing_whoever_uses_it() -> None:
 def test_a_hosted_model_has_no_files_here_and_an_anchors_model_says_so() -> None:
     entries = registry([], [("r-2", HOSTED), ("r-1", BASE)], {"r-2": "current", "r-1": "retired"}, set(), anchor="r-1")
     assert [(entry.id, entry.state) for entry in entries] == [("ft:gpt:1", "current"), ("sha256-0", "anchor")]
+
+
+def test_an_adapter_that_vacuum_took_with_its_last_release_is_reclaimed_and_not_missing() -> None:
+    [entry] = registry(
+        [lora("a")], [("r-2", lora("a")), ("r-1", lora("a"))], dict.fromkeys(("r-1", "r-2"), "reclaimed"), set()
+    )
+    assert entry.state == "reclaimed"
+    [entry] = registry([lora("a")], [("r-2", lora("a"))], {"r-2": "rolled-back"}, set())
+    assert entry.state == "missing"

@@ -65,6 +65,10 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_field(fields: dict[s
     ("fields", "said"),
     [
         ({"slices": [{"name": "oils"}, {"name": "oils"}]}, "Two slices are called oils. Give each its own name."),
+        (
+            {"slices": [{"name": name} for name in ("pumps", "oils", "belts", "hoses", "axles") * 2]},
+            "Two slices are called axles, belts, hoses, oils, pumps.",
+        ),
         ({"slices": [{"name": "page-changed"}]}, "A slice cannot be called page-changed"),
         (
             {"adapter_improves_on": "oils", "slice_by_folder": False},

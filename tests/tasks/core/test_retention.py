@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import NotFound
 from tasks.core.promotion import Promotion, rollback_target
-from tasks.core.retention import Pinnable, retain, rollback_targets
+from tasks.core.retention import Pinnable, past_adapters, retain, rollback_targets
 
 
 def served(*names: str) -> list[Promotion]:
@@ -61,9 +61,10 @@ def test_the_anchor_stays_however_old_it_is() -> None:
     assert decided.reclaim == ()
 
 
-def test_the_snapshot_of_a_running_training_stays() -> None:
-    decided = retain([1, 2], [], None, [], keep_releases=5, trainings={"t-1": 1})
+def test_the_snapshot_of_a_running_training_stays_and_no_other_because_of_it() -> None:
+    decided = retain([1, 2, 3], [], None, [], keep_releases=5, trainings={"t-1": 1})
     assert decided.fates[0].reason == "Snapshot 1 is kept: training t-1 runs on it."
+    assert decided.reclaim == (2,)
 
 
 def test_a_release_whose_snapshot_is_gone_already_pins_nothing() -> None:
@@ -93,3 +94,20 @@ def test_what_a_plain_rollback_returns_to_is_always_kept(names: list[str], back:
         return
     current = history[-1].release
     assert target == current or rollback_targets(history, 1) == (target,)
+
+
+def test_an_adapter_is_of_the_past_when_every_release_that_uses_it_is() -> None:
+    used = [("old", True), ("kept", True), ("kept", False), ("new", False)]
+    assert past_adapters(used, {"old": None, "kept": None, "new": None}) == {"old"}
+    assert past_adapters([*used, ("old", False)], {}) == frozenset()
+
+
+def test_an_adapter_that_no_release_uses_yet_is_not_of_the_past() -> None:
+    assert past_adapters([], {"trained": None}) == frozenset()
+
+
+def test_what_an_adapter_began_with_stays_as_long_as_it_does() -> None:
+    began_with = {"first": None, "second": "first", "third": "second"}
+    assert past_adapters([("first", True), ("second", True), ("third", False)], began_with) == frozenset()
+    assert past_adapters([("first", True), ("second", True), ("third", True)], began_with) == set(began_with)
+    assert past_adapters([("first", True), ("second", False), ("third", True)], began_with) == {"third"}

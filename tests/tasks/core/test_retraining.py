@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +57,7 @@ def test_labels_in_no_split_are_not_passed_over_in_silence() -> None:
     assert reason.startswith("There is no accepted training label. 1 accepted one waits for its split")
     assert '"split": "golden"' in reason
     assert "wait" not in should_retrain(["a"], frozenset(), threshold=5, unassigned=1).reason
+    assert should_retrain([], frozenset(), threshold=5).reason == "There is no accepted training label."
 
 
 def decided(
@@ -87,6 +91,12 @@ def test_no_training_starts_too_soon_after_one_that_succeeded() -> None:
     assert early.reason == "10 new labels, but the last training ended 5.9 hours ago; the next may start after 6."
     assert not decided(1, hours=5.9, days=99).train
     assert decided(1, hours=5.9, force=True).train
+
+
+def test_where_nothing_is_said_of_time_it_has_no_say() -> None:
+    ids = [f"l-{n}" for n in range(10)]
+    assert should_retrain(ids, frozenset(), 10, waited=Waited(hours_since_training=0.0)).train
+    assert not should_retrain(ids[:1], frozenset(), 10, timing=RetrainTiming(max_age_days=1.0)).train
 
 
 @given(
@@ -135,10 +145,64 @@ def test_a_golden_id_page_or_question_in_the_training_data_stops_everything(stud
             freeze([study, GOLDEN])
 
 
+def test_golden_words_under_another_question_and_page_stop_everything_too() -> None:
+    golden = replace(GOLDEN, answer="The gearbox oil of the Skerry is changed every 500 hours.")
+    study = label("t", "What is there to know of upkeep?", "upkeep.md", "train")
+    study = replace(study, answer="Note: gearbox oil of the Skerry is changed every 500 hours of work.")
+    with pytest.raises(GoldenLeak) as stopped:
+        freeze([study, golden])
+    assert stopped.value.values["leaks"] == ("label t holds golden label g word for word",)
+
+
+def test_every_way_is_told_and_the_first_one_in_words() -> None:
+    study = label("t", GOLDEN.question, "halden.md", "train")
+    with pytest.raises(
+        GoldenLeak, match=r"3 ways from the golden set .*, the first: label t is about halden\.md"
+    ) as said:
+        refuse_leaks([study], [GOLDEN])
+    assert said.value.values["leaks"] == (
+        "label t is about halden.md, as golden label g is",
+        "label t asks what golden label g asks",
+        "label t holds golden label g word for word",
+    )
+
+
+def test_leaks_are_told_in_the_order_of_their_ids() -> None:
+    both = [label(name, f"What is {name}?", f"{name}.md", "train") for name in "edcba"]
+    with pytest.raises(GoldenLeak) as stopped:
+        refuse_leaks(both, both)
+    assert stopped.value.values["leaks"][:5] == tuple(f"label {name} is golden" for name in "abcde")  # type: ignore[index]
+
+
+def test_labels_of_one_side_that_ask_the_same_leak_nothing() -> None:
+    study = [label(name, "How heavy is the Brisk?", "brisk.md", "train") for name in ("a", "b")]
+    golden = [GOLDEN, replace(GOLDEN, id="h")]
+    refuse_leaks(study, golden)
+    assert freeze([*study, *golden]).label_ids == ("a", "b")
+
+
+def test_labels_are_frozen_in_the_order_of_their_ids() -> None:
+    study = [label(name, f"How heavy is the {name}?", f"{name}.md", "train") for name in ("cairn", "ayre", "brisk")]
+    assert [one.id for one in freeze(study).train] == ["ayre", "brisk", "cairn"]
+    assert freeze(study).label_ids == ("ayre", "brisk", "cairn")
+
+
 def test_a_question_with_another_number_is_another_question() -> None:
     study = label("t", "At how many bar does the Halden 500 run?", "halden-500.md", "train")
     refuse_leaks([study], [GOLDEN])
     assert freeze([study, GOLDEN]).train == (study,)
+
+
+def test_an_intent_is_named_by_all_that_a_row_says() -> None:
+    row = TrainingRow("l-1", (Message("user", "How hot?"),), "42. [1]")
+    others = [
+        TrainingRow("l-2", row.prompt, row.completion),
+        TrainingRow("l-1", (Message("system", "How hot?"),), row.completion),
+        TrainingRow("l-1", (Message("user", "How cold?"),), row.completion),
+    ]
+    names = {intent_id([one], [], "a") for one in (row, *others)}
+    assert len(names) == 1 + len(others)
+    assert all(re.fullmatch("t-[0-9a-f]{32}", name) for name in names)
 
 
 def test_the_intent_changes_with_a_row_and_with_the_trainer_only() -> None:

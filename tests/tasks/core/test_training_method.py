@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from tasks.core.hosted_cost import Estimate, Price
-from tasks.core.training_method import Asked, Hosted, MethodFacts, MethodLimits, choose_method
+from tasks.core.training_method import Chosen, Hosted, MethodChoice, MethodFacts, MethodLimits, choose_method
 
 TODAY = date(2026, 9, 1)
 VENDOR = Hosted("gpt-4.1-mini", "openai", Estimate(1_000_000, Price(5.0), exact=True), left_usd=20.0)
@@ -21,11 +21,13 @@ def auto(facts: MethodFacts = SLOW, limits: MethodLimits = LIMITS, today: date =
     return choice.method, choice.reason
 
 
-@pytest.mark.parametrize("asked", ["lora", "openai"])
-def test_what_is_asked_for_is_done(asked: Asked) -> None:
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("lora", "LoRA"), ("openai", "Hosted"), ("dpo", "DPO"), ("kto", "KTO"), ("openai-dpo", "Hosted DPO")],
+)
+def test_what_is_asked_for_is_done(asked: Chosen, name: str) -> None:
     choice = choose_method(asked, MethodFacts(0, None), LIMITS, date(2030, 1, 1))
-    assert choice.method == asked
-    assert "asked for" in choice.reason
+    assert choice == MethodChoice(asked, f"{name}: asked for.")
 
 
 def test_many_labels_that_would_train_too_long_here_go_to_the_vendor() -> None:
@@ -52,12 +54,14 @@ def test_an_unknown_pace_is_no_reason_to_pay() -> None:
         (4.0, 1.0, 2.0, "openai"),
         (4.0, None, 2.0, "openai"),
         (4.0, 5.0, 2.0, "lora"),  # slower still
+        (4.0, 4.0, 2.0, "lora"),  # no faster
+        (None, 1.0, 2.0, "lora"),  # nobody knows how long an answer takes here
         (2.0, 1.0, 2.0, "lora"),
         (4.0, 1.0, None, "lora"),
     ],
 )
 def test_answers_that_come_too_slowly_here_go_to_a_faster_vendor(
-    here: float, there: float | None, limit: float | None, method: str
+    here: float | None, there: float | None, limit: float | None, method: str
 ) -> None:
     facts = replace(SLOW, rows=20, lora_answer_seconds=here, hosted=replace(VENDOR, answer_seconds=there))
     assert auto(facts, MethodLimits(answer_seconds=limit))[0] == method
@@ -77,6 +81,11 @@ def test_a_vendor_that_cannot_or_may_not_is_out_of_the_question(facts: MethodFac
     method, reason = auto(facts, today=today)
     assert method == "lora"
     assert says in reason
+
+
+def test_the_fewest_rows_a_vendor_takes_and_a_price_of_all_that_is_left_are_enough() -> None:
+    facts = MethodFacts(rows=10, hosted=replace(VENDOR, left_usd=5.0), lora_seconds_per_row=600.0)
+    assert auto(facts)[0] == "openai"
 
 
 def test_a_model_that_still_serves_90_days_is_long_enough() -> None:

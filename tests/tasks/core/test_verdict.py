@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from tasks.core.comparison import Kind, Touch
 from tasks.core.evidence import Evidence, case_of, verdict_bytes
 from tasks.core.gates.harm import drift_gate, no_harm_gate
+from tasks.core.gates.superiority import better_gate
 from tasks.core.integrity import Integrity
 from tasks.core.judging import Agreement
 from tasks.core.labels import Label
@@ -144,6 +145,38 @@ def test_what_a_judge_says_is_reported_until_it_agrees_with_people_and_decides_t
     assert outcomes == ["PROMOTE", "REJECT"]
 
 
+TRUSTED: dict[Metric, Agreement] = {"judged_relevancy": Agreement(0.9, 0.8, 40)}
+
+
+def relevant(sheet: ScoreSheet, value: float) -> ScoreSheet:
+    return with_scores(sheet, lambda n, metric, score: value if metric == "judged_relevancy" else score)
+
+
+def by_the_judge(now: float, then: float, kinds: tuple[Kind, ...], promise: dict[str, object]) -> list[VerdictWord]:
+    """The verdict while nobody knows whether the judge agrees with people, and once it does."""
+    fields = {"judge": JudgePolicy(model="gpt"), "resamples": 1_000, **promise}
+    sheets = {"candidate": relevant(BASE.candidate, now), "baseline": relevant(BASE.baseline, then)}  # type: ignore[arg-type]
+    case = replace(BASE, policy=Policy.model_validate(fields), kinds=kinds, **sheets)
+    return [decide(replace(case, agreement=agreement)).verdict for agreement in ({}, TRUSTED)]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "promise"),
+    [
+        (("adapter",), {"adapter_improves": "judged_relevancy"}),
+        (("config",), {"config_improves": ["judged_relevancy"]}),
+    ],
+)
+def test_what_was_promised_is_kept_by_a_judges_word_only_once_it_agrees_with_people(
+    kinds: tuple[Kind, ...], promise: dict[str, object]
+) -> None:
+    assert by_the_judge(1.0, 0.0, kinds, promise) == ["HOLD", "PROMOTE"]
+
+
+def test_a_loss_that_only_a_judge_sees_rejects_only_once_it_agrees_with_people() -> None:
+    assert by_the_judge(0.0, 1.0, ("documents",), {"margins": {"judged_relevancy": 0.1}}) == ["PROMOTE", "REJECT"]
+
+
 # ── which questions are compared ─────────────────────────────────────────────────────────────────────────────────────
 
 CHANGED: dict[str, Touch] = {label.id: "answer" for label in LABELS[:10]}
@@ -240,6 +273,30 @@ def test_alpha_is_shared_among_all_that_is_tried() -> None:
         )
         words.append(decide(case_of(given_)).verdict)
     assert words == ["PROMOTE", "HOLD"]
+
+
+@pytest.mark.parametrize(("timed", "tried"), [(0, 1 + 1), (8, 1 + 1 + 1)])
+def test_what_is_saved_takes_its_share_of_alpha_and_time_only_where_it_is_measured(timed: int, tried: int) -> None:
+    fields = {"resamples": 1_000, "config_improves": ["correct"], "pace": {"questions": timed}}
+    policy = Policy.model_validate(fields)
+    three = {label.id for label in LABELS[::28]}
+    case = case_of(
+        evidence(
+            LABELS,
+            perfect,
+            lambda label: wrong(label) if label.id in three else perfect(label),
+            candidate=PROMPTED,
+            policy=policy,
+        )
+    )
+    assert case.baseline is not None
+    [found] = [gate for gate in decide(case).gates if gate.name == "better-at-one"]
+    bounds = [
+        better_gate(case.candidate, case.baseline, "correct", policy, alpha=policy.alpha / share).bound
+        for share in (1, 2, 3)
+    ]
+    assert len(set(bounds)) == 3
+    assert found.bound == bounds[tried - 1]
 
 
 # ── over any scores ──────────────────────────────────────────────────────────────────────────────────────────────────

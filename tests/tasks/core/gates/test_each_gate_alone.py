@@ -30,7 +30,7 @@ from tasks.core.evidence import Evidence, case_of
 from tasks.core.integrity import Integrity
 from tasks.core.labels import Label, golden_set
 from tasks.core.pace import NOT_REHEARSED
-from tasks.core.policy import Policy
+from tasks.core.policy import NEVER_OVERRIDDEN, Policy
 from tasks.core.verdict import Case, Verdict, decide
 
 DOC = Path(__file__).parents[4] / "docs" / "gates.md"
@@ -244,6 +244,10 @@ def test_every_gate_a_verdict_can_hold_has_its_case_here() -> None:
     assert {alike.get(name, name) for name in asked} == set(STOPPED_BY)
 
 
+def test_what_nobody_may_override_are_gates() -> None:
+    assert set(NEVER_OVERRIDDEN) <= set(STOPPED_BY)
+
+
 def test_every_gate_is_in_the_docs() -> None:
     documented = DOC.read_text()
     for name in STOPPED_BY:
@@ -268,6 +272,13 @@ def test_the_first_release_is_judged_by_itself() -> None:
         "pace",
     ]
     assert verdict.gates[-1].outcome == "reported"
+
+
+def test_where_format_has_a_floor_one_broken_answer_is_allowed() -> None:
+    floored = JSON.model_copy(update={"floors": {"format": 0.9}})
+    verdict = decide(case_of(served(one_broken, floored)))
+    assert verdict.verdict == "PROMOTE"
+    assert {"format", "floor-format"} & {gate.name for gate in verdict.gates} == {"floor-format"}
 
 
 def test_of_a_broken_release_nothing_else_is_asked() -> None:

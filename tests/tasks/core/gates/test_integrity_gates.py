@@ -26,12 +26,12 @@ def test_whatever_was_recorded_is_intact() -> None:
 
 def test_a_broken_candidate_fails_with_its_first_fault_and_the_count_of_the_others() -> None:
     gate = intact_gate(replace(WHOLE, broken=("NaN in q_proj.", "3 chunks are missing.", "And so on.")))
-    assert (gate.outcome, gate.reason) == ("fail", "NaN in q_proj. And 2 more like it.")
+    assert gate == Gate("intact", "fail", "NaN in q_proj. And 2 more like it.")
 
 
 def test_a_broken_baseline_is_a_doubt() -> None:
     gate = intact_gate(replace(WHOLE, baseline_broken=("Snapshot 1 is gone.",)))
-    assert (gate.outcome, gate.reason) == ("undecided", "The current release cannot be asked. Snapshot 1 is gone.")
+    assert gate == Gate("intact", "undecided", "The current release cannot be asked. Snapshot 1 is gone.")
 
 
 def test_a_broken_candidate_weighs_more_than_a_broken_baseline() -> None:
@@ -81,7 +81,7 @@ def other_questions(sheet: ScoreSheet) -> ScoreSheet:
 )
 def test_any_other_set_fails_and_is_named(asked: ScoreSheet) -> None:
     gate = golden(replace(asked, answerer="r-other"))
-    assert (gate.outcome, gate.n) == ("fail", 12)
+    assert (gate.name, gate.outcome, gate.n) == ("golden-set", "fail", 12)
     assert gate.reason.startswith("r-other answered ")
 
 
@@ -111,7 +111,7 @@ def test_without_a_golden_question_it_is_undecided_and_says_how_many_it_takes(in
     empty = ScoreSheet("r-new", CASE.candidate.questions if integrity.golden_set is None else ())
     gate = golden_set_gate([empty], integrity, QUICK)
     least = max(least_questions(margin, alpha=QUICK.alpha) for margin in QUICK.margins.values())
-    assert gate.outcome == "undecided"
+    assert (gate.name, gate.outcome) == ("golden-set", "undecided")
     assert gate.reason == f"There is no golden question: {least} on different pages is the least that would decide."
     many = QUICK.model_copy(update={"minimum_questions": 300})
     assert "300 on different pages" in golden_set_gate([empty], integrity, many).reason
@@ -124,17 +124,17 @@ def test_without_a_golden_question_it_is_undecided_and_says_how_many_it_takes(in
 
 def test_nothing_that_leaked_passes() -> None:
     gate = leak_gate(WHOLE, 12)
-    assert (gate.outcome, gate.value, gate.bound, gate.n) == ("pass", 0.0, 0.0, 12)
+    assert (gate.name, gate.outcome, gate.value, gate.bound, gate.n) == ("no-leak", "pass", 0.0, 0.0, 12)
 
 
 def test_a_leak_fails_with_the_first_and_their_number() -> None:
     gate = leak_gate(replace(WHOLE, leaks=("Golden label l-1 was trained on.", "Another.")), 12)
-    assert (gate.outcome, gate.value, gate.bound, gate.n) == ("fail", 2.0, 0.0, 12)
+    assert (gate.name, gate.outcome, gate.value, gate.bound, gate.n) == ("no-leak", "fail", 2.0, 0.0, 12)
     assert gate.reason == "Golden label l-1 was trained on. And 1 more like it."
 
 
 def test_what_cannot_be_checked_is_a_doubt_and_a_leak_that_was_found_weighs_more() -> None:
     unknown = replace(WHOLE, unchecked="3 labels are gone, so a leak cannot be ruled out.")
     gate = leak_gate(unknown, 12)
-    assert (gate.outcome, gate.reason, gate.n) == ("undecided", "3 labels are gone, so a leak cannot be ruled out.", 12)
+    assert gate == Gate("no-leak", "undecided", "3 labels are gone, so a leak cannot be ruled out.", n=12)
     assert leak_gate(replace(unknown, leaks=("Golden label l-1 was trained on.",)), 12).outcome == "fail"

@@ -91,7 +91,7 @@ def test_every_answer_in_the_promised_form_passes() -> None:
 
 def test_one_broken_answer_fails_and_is_named() -> None:
     gate = format_gate(in_json(1))
-    assert (gate.outcome, gate.value, gate.bound, gate.n) == ("fail", round(59 / 60, 6), 1.0, 60)
+    assert (gate.name, gate.outcome, gate.value, gate.bound, gate.n) == ("format", "fail", round(59 / 60, 6), 1.0, 60)
     assert gate.reason.startswith(
         f"1 of 60 answers are no valid JSON of the policy's schema, such as that to {LABELS[0].id}."
     )
@@ -100,6 +100,6 @@ def test_one_broken_answer_fails_and_is_named() -> None:
 def test_a_form_that_nobody_can_tell_is_no_pass() -> None:
     lost = sheet("r-new", LABELS[:2], format=[1.0, Undefined("the reply was lost")])
     gate = format_gate(lost)
-    assert (gate.outcome, gate.n) == ("undecided", 1)
+    assert (gate.name, gate.outcome, gate.n) == ("format", "undecided", 1)
     assert gate.reason == "On 1 of 2 answers format is undefined: the reply was lost."
     assert format_gate(ScoreSheet("r-new", ())).outcome == "undecided"

@@ -50,6 +50,15 @@ def test_less_is_a_doubt_that_says_what_is_missing(agreement: Agreement | None, 
 def test_a_policy_without_a_judge_trusts_none() -> None:
     known = {"judged_faithfulness": Agreement(0.9, 0.9, 99)}
     assert doubt_of("judged_faithfulness", known, QUICK) == "the policy has no judge."  # type: ignore[arg-type]
+    gate = if_trusted(GATE, "judged_faithfulness", known, QUICK)  # type: ignore[arg-type]
+    assert (gate.outcome, gate.reason) == (
+        "reported",
+        "Decides nothing: the policy has no judge. judged_faithfulness: 20.0 %.",
+    )
+
+
+def test_a_gate_by_a_judge_of_whom_nothing_is_known_decides_nothing() -> None:
+    assert if_trusted(GATE, "judged_faithfulness", {}, POLICY).outcome == "reported"
 
 
 def test_a_gate_by_a_judge_that_is_not_trusted_decides_nothing_and_keeps_its_numbers() -> None:

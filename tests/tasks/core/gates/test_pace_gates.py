@@ -7,7 +7,7 @@ from tasks.core.gate import Gate
 from tasks.core.gates.invariants import NOTHING_MEASURED
 from tasks.core.gates.pace import pace_gate, paired_seconds, slowest_gate
 from tasks.core.pace import NOT_REHEARSED, Rehearsal, Rehearsed
-from tasks.core.policy import Policy
+from tasks.core.policy import SLOWEST, Policy
 from tasks.core.stats import sign_test
 
 
@@ -137,6 +137,25 @@ def test_more_slow_answers_than_chance_explains_fail() -> None:
     assert two_of_six <= QUICK.alpha
     assert [slowest(slow, 6).outcome for slow in (0, 1, 2)] == ["undecided", "undecided", "fail"]
     assert slowest(6, 6).value == 9.0
+
+
+def test_a_chance_of_exactly_alpha_is_small_enough_for_the_slowest_too() -> None:
+    exact = QUICK.model_copy(update={"alpha": (1 - SLOWEST) ** 20})
+    assert [slowest_gate(timed([1.0] * n), 2.0, exact).outcome for n in (19, 20)] == ["undecided", "pass"]
+    certain = QUICK.model_copy(update={"alpha": SLOWEST})
+    assert slowest_gate(timed([9.0]), 2.0, certain).outcome == "fail"
+
+
+def test_every_answer_bears_the_name_of_its_gate() -> None:
+    """By which a policy says who may override it."""
+    paces = [pace([seconds] * 8, [1.0] * 8) for seconds in (1.0, 2.5)] + [pace([1.0] * 4, [1.0] * 4)]
+    paces += [pace([2.5] * 6 + [1.0] * 2, [1.0] * 8), pace_gate(timed([1.0] * 8), QUICK, compared=False)]
+    assert [gate.name for gate in paces] == ["pace"] * 5
+    assert {gate.outcome for gate in paces} == {"pass", "fail", "undecided", "reported"}
+    slowest_ones = [slowest(0, 59), slowest(0, 58), slowest(6, 6)]
+    assert [(gate.name, gate.outcome) for gate in slowest_ones] == [
+        ("pace-p95", outcome) for outcome in ("pass", "undecided", "fail")
+    ]
 
 
 def test_the_sentence_says_which_answer_stands_for_the_95th() -> None:

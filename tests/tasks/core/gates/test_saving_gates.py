@@ -52,7 +52,9 @@ def test_saving_surely_more_than_a_tenth_of_all_tokens_passes() -> None:
 
 def test_saving_a_tenth_and_no_more_is_not_sure() -> None:
     assert cheaper(lambda n: (898, 20)).outcome == "undecided"
-    assert cheaper(lambda n: (1000, 20)).outcome == "undecided"
+    nothing = cheaper(lambda n: (1000, 20))
+    assert (nothing.name, nothing.outcome) == ("cheaper", "undecided")
+    assert nothing.reason.endswith("10 % is worth having.")  # no number of questions would show it
     assert cheaper(lambda n: (2000, 20)).outcome == "undecided"
 
 
@@ -124,7 +126,7 @@ def test_answering_more_costs_what_it_costs() -> None:
 
 def test_too_few_questions_or_none_that_cost_anything_are_no_pass() -> None:
     few = cheaper(lambda n: (100, 20), n=9)
-    assert (few.outcome, few.reason, few.n) == ("undecided", "Cost is known on 9 questions; 10 are needed.", 9)
+    assert few == Gate("cheaper", "undecided", "Cost is known on 9 questions; 10 are needed.", n=9)
     assert cheaper(lambda n: (700 + n % 3, 20), n=10).outcome == "pass"
     free = cheaper(lambda n: (0, 0), lambda n: (0, 0))
     assert (free.outcome, free.reason) == ("undecided", "Cost is known on 0 questions; 10 are needed.")

@@ -9,7 +9,7 @@ from tasks.core.labels import Label
 from tasks.core.metrics.score import Undefined
 from tasks.core.policy import Policy
 from tasks.core.slices import NamedSlice
-from tasks.core.stats import estimate_difference, holm, questions_needed
+from tasks.core.stats import estimate_difference, holm, p_worse, questions_needed
 
 LABELS = golden_labels(200)
 LOST = Undefined("the reply was lost")
@@ -57,6 +57,16 @@ def test_a_doubt_says_how_many_such_questions_would_decide_it() -> None:
         distance = max(abs(margin - lost / 40), 0.005)
         needed = questions_needed(seen, distance, alpha=QUICK.alpha)
         assert one(lost, margin=margin).reason.endswith(f" Undecided: {would_decide(needed)}")
+
+
+def test_a_chance_of_exactly_alpha_is_small_enough() -> None:
+    against = [(lost, [-1.0] * lost + [0.0] * (40 - lost), margin) for lost, margin in ((5, 0.0), (20, 0.15))]
+    found = []
+    for lost, values, margin in against:
+        chance = p_worse(values, range(40), margin=margin, how=QUICK.resampling)
+        exact = QUICK.model_copy(update={"alpha": chance})
+        found += gates([named("oils", LABELS[:40])], set(range(lost)), policy=exact).values()
+    assert [gate.outcome for gate in found] == ["undecided", "fail"]
 
 
 def test_the_margin_is_the_slices() -> None:

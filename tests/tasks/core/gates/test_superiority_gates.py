@@ -153,6 +153,9 @@ def test_none_is_a_doubt_that_names_what_was_tried_and_shows_where_most_was_gain
 def test_what_was_lost_says_more_than_what_is_not_known() -> None:
     unknown, lost = gate("cheaper", "undecided", None, None), gate("better-correct", "undecided", -0.5)
     assert best_of([unknown, lost]).value == -0.5
+    five_times_as_slow = gate("faster", "undecided", 1 - 5.0, 1.0)
+    assert best_of([unknown, five_times_as_slow]).value == 1 - 5.0
+    assert best_of([lost, five_times_as_slow]).value == -0.5
     assert best_of([unknown]).reason.endswith("most was gained here: cheaper.")
 
 

@@ -1,0 +1,62 @@
+"""The ways in which a release combines passages and training: who is asked, whether with passages, and who is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.core.answers import Passage
+from tasks.core.errors import UsageError
+from tasks.core.releases import ModelRef, Pattern, ReleaseManifest
+from tasks.core.replies import Reply, is_supported
+
+
+def models_asked(pattern: Pattern, model: ModelRef) -> tuple[ModelRef, ...]:
+    """The release's model, and in `parallel` its base too.
+
+    Raises UsageError for `parallel` over anything but an adapter: only that has a base that answers beside it.
+    """
+    if pattern != "parallel":
+        return (model,)
+    if model.kind != "lora":
+        raise UsageError(
+            f"The pattern parallel asks an adapter and its base, and {model.base} is no adapter. Choose rag for a base "
+            "model, sequential or routed for a hosted one."
+        )
+    return (model, ModelRef(kind="base", base=model.base, base_digest=model.base_digest))
+
+
+def with_pattern(manifest: ReleaseManifest, wished: Pattern | None) -> ReleaseManifest:
+    """A release of a tuned model, answering as is wished. One of a base model, or without a wish, stays as it is.
+
+    Raises UsageError for a model that cannot.
+    """
+    if wished is None or manifest.model.kind == "base":
+        return manifest
+    models_asked(wished, manifest.model)
+    return manifest.model_copy(update={"pattern": wished})
+
+
+def asks_without_passages(pattern: Pattern, *, found: bool, confidence: float, least: float | None) -> bool:
+    """Whether a question is asked as it is: by `tuned` always, by `routed` where retrieval is too unsure.
+
+    least: the confidence below which the other patterns abstain; without one `routed` always shows what was found.
+    """
+    if pattern == "tuned":
+        return True
+    return pattern == "routed" and not (found and (least is None or confidence >= least))
+
+
+def better_supported(replies: Sequence[Reply], passages: Sequence[Passage]) -> int:
+    """Position of the reply that is given: the first of those that the passages hold best.
+
+    Best is a supported answer with a citation, then one without, then an abstention, which claims nothing.
+    """
+    return max(range(len(replies)), key=lambda at: (_standing(replies[at], passages), -at))
+
+
+def _standing(reply: Reply, passages: Sequence[Passage]) -> int:
+    if reply.because is not None:
+        return 1
+    if not is_supported(reply, passages):
+        return 0
+    return 3 if reply.citations else 2
