@@ -17,7 +17,7 @@ from flows.commands.judge import judge
 from flows.commands.labels import labels
 from flows.commands.root import assistant_command, open_bench, ratchet
 from flows.commands.services import demo, deploy, hooks, serve, up
-from flows.terminal import Shown
+from flows.terminal import Shown, waiting
 
 for command in (labels, judge, hosted, deploy, serve, up, hooks, demo):
     ratchet.add_command(command)
@@ -71,7 +71,8 @@ def ask(assistant: str, question: str, release: str | None, pattern: str | None)
     """Answer QUESTION with citations, and name the release that answered."""
     from flows.reading import show_answer
 
-    return show_answer(open_bench(assistant), question, release, pattern)
+    with waiting(quiet=click.get_current_context().params["as_json"]) as say:
+        return show_answer(open_bench(assistant), question, release, pattern, say)
 
 
 @assistant_command("search")

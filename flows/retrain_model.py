@@ -145,6 +145,7 @@ async def train(
     bench: Workbench, request: RetrainRequest, start: ReleaseManifest, snapshot: Snapshot
 ) -> tuple[TrainingReport, MethodChoice]:
     """The model of today's labels, on this snapshot's passages, in its prompt as served; and where it was trained."""
+    bench.training_by(request.method)  # what it lacks is told now, and not after the rows are rendered
     labels = await perform(training.freeze_labels, bench.training)
     rows = await perform(
         training.render_rows,

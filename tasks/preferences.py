@@ -103,7 +103,7 @@ def at_vendor(
     start = hosted_start(served, hosted.plan.base, made_from)
     plan = replace(hosted.plan, base=start or hosted.plan.base, method="dpo", beta=beta)
     learning = replace(hosted, plan=plan)
-    bench = replace(training, hosted=learning)
+    bench = replace(training, hosted=learning, leases=None)
     return PreferenceBench(bench, HostedTrainer(learning, another), start, "dpo", learning)
 
 
@@ -190,7 +190,7 @@ def learn_and_register(
     def made() -> TrainedModel:
         return bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
 
-    return trained_once(bench.training, lineage, lines, made)
+    return trained_once(bench.training, lineage, lines, made, progress)
 
 
 def _joined(*sentences: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
 from tasks.core.contributors import ShareLimit
+from tasks.core.document_catalog import Leases
 from tasks.core.documents import Hit
 from tasks.core.labels import Label
 from tasks.core.ports import ArtifactStore, Progress, TrainedModel, Trainer, TrainingRow
@@ -30,6 +32,7 @@ from tasks.hosted_training import HostedBench
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
 from tasks.training_records import keep_record
+from tasks.training_turns import training_turn
 
 DEPTH = 10
 """Hits looked at per label: the passages that are shown, and near ones to distract with."""
@@ -109,6 +112,7 @@ class TrainingBench:
     hosted: HostedBench | None = None  # the vendor that trains; None: here
     share: ShareLimit = field(default_factory=ShareLimit)  # of preferences and ratings; of labels, import keeps it
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    leases: Leases | None = None  # lets one process at a time make a model; None: at a vendor, where jobs are claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +200,30 @@ def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progr
     def made() -> TrainedModel:
         return bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
 
-    return trained_once(bench, lineage, lines, made)
+    return trained_once(bench, lineage, lines, made, progress)
 
 
 def trained_once(
-    bench: TrainingBench, lineage: Lineage, lines: Iterable[bytes] | None, make: Callable[[], TrainedModel]
+    bench: TrainingBench,
+    lineage: Lineage,
+    lines: Iterable[bytes] | None,
+    make: Callable[[], TrainedModel],
+    progress: Progress | None = None,
 ) -> TrainingReport:
     """The model of a training that succeeded before, or the one that is made now. Raises what making it raises.
 
-    lineage: what is known before the training. lines: the rows, as they are kept; None: they are.
-    What a vendor trains is paid for, so both are kept before it begins: whoever comes later can register its model.
+    lineage: what is known before the training. lines: the rows, as they are kept; None: they are. While another process
+    trains the same here, this one waits, and takes what that made. What a vendor trains is paid for, so lineage and rows
+    are kept before it begins: whoever comes later can register its model.
     """
+    name = f"training/{bench.assistant}/{lineage.training}"
+    with training_turn(bench.leases, name, progress) if bench.leases else nullcontext():
+        return _trained(bench, lineage, lines, make)
+
+
+def _trained(
+    bench: TrainingBench, lineage: Lineage, lines: Iterable[bytes] | None, make: Callable[[], TrainedModel]
+) -> TrainingReport:
     training = lineage.training
     known = bench.trainings.made_by(bench.assistant, training)
     if known is not None and _is_there(known.ref, bench.artifacts):
