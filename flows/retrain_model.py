@@ -19,7 +19,7 @@ from flows.requests import AssistantRequest
 from flows.running import log, perform
 from infra.showing import shown_progress
 from infra.workbench import Workbench
-from tasks import candidates, hosted_collecting, preferences, training
+from tasks import candidates, hosted_collecting, preferences, training, training_runs
 from tasks.core.candidates import reference, with_model
 from tasks.core.documents import Snapshot
 from tasks.core.patterns import with_pattern
@@ -164,7 +164,7 @@ async def train(
         told,
         drawn_progress(f"{bench.assistant}-training-progress") if choice.method == "lora" else None,
     )
-    step = hosted_collecting.train_or_collect if choice.method == "openai" else training.train_and_register
+    step = hosted_collecting.train_or_collect if choice.method == "openai" else training_runs.train_and_register
     made = await perform(step, trainer, rows, progress)
     await publish_curves(bench, made.model)
     return made, choice

@@ -20,9 +20,8 @@ from tasks.training import (
     TrainingBench,
     TrainingCatalog,
     TrainingReport,
-    train_and_register,
-    trained_once,
 )
+from tasks.training_runs import train_and_register, trained_once
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from tasks.datasets import opinion_lines
 from tasks.hosted_trainer import HostedTrainer
 from tasks.hosted_training import HostedBench
 from tasks.retrieval import retrieve, surroundings
-from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport, trained_once
+from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport
+from tasks.training_runs import trained_once
 
 NAMES: Mapping[OpinionMethod, str] = {"dpo": "preferences", "kto": "ratings"}
 

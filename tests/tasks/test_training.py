@@ -38,10 +38,10 @@ from tasks.training import (
     decide,
     freeze_labels,
     render_rows,
-    train_and_register,
     tuned_prompt,
 )
 from tasks.training_records import MANIFEST
+from tasks.training_runs import train_and_register
 
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
 PROMPT = tuned_prompt(default_prompt("The handbook does not say."))
