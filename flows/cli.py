@@ -17,7 +17,7 @@ from flows.commands.judge import judge
 from flows.commands.labels import labels
 from flows.commands.root import assistant_command, open_bench, ratchet
 from flows.commands.services import demo, deploy, hooks, serve, up
-from flows.terminal import Shown
+from flows.terminal import Shown, waiting
 
 for command in (labels, judge, hosted, deploy, serve, up, hooks, demo):
     ratchet.add_command(command)
@@ -71,7 +71,8 @@ def ask(assistant: str, question: str, release: str | None, pattern: str | None)
     """Answer QUESTION with citations, and name the release that answered."""
     from flows.reading import show_answer
 
-    return show_answer(open_bench(assistant), question, release, pattern)
+    with waiting(quiet=click.get_current_context().params["as_json"]) as say:
+        return show_answer(open_bench(assistant), question, release, pattern, say)
 
 
 @assistant_command("search")
@@ -103,7 +104,11 @@ def models(assistant: str) -> Shown:
     help="Labels: lora here, openai at a vendor, auto where it fits. Preferences: dpo here, openai-dpo at the vendor. "
     "Ratings: kto.",
 )
-@click.option("--force", is_flag=True, help="Train below the threshold; also pay again for a hosted job that failed.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Train below the threshold; also pay again for a hosted job that failed, or beside one.",
+)
 def train(assistant: str, method: str, force: bool) -> Shown:
     """Train on the accepted labels, preferences or ratings, and register the candidate release."""
     from flows.acting import show_training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import cast
 from uuid import UUID
@@ -25,6 +26,8 @@ from tasks.core.ports import Progress
 from tasks.core.promotion import Promotion
 from tasks.evaluation import Evaluation
 from tasks.reports import gate_table
+from tasks.training import RegisteredModel
+from tasks.training_records import CURVES, curve_table
 
 DRAWN_EVERY_SECONDS = 5.0
 MOST_ROWS = 500  # of a table of documents: the rest is counted
@@ -81,6 +84,13 @@ async def publish_promotion(bench: Workbench, made: Promotion) -> None:
     named = bench.settings.service_url or f"http://{bench.settings.service_host}:{bench.settings.service_port}"
     where = f"{named.partition(',')[0].strip().rstrip('/')}/v1/models"
     await acreate_link_artifact(link=where, link_text=where, key=f"{bench.assistant}-service", description=said)
+
+
+async def publish_curves(bench: Workbench, model: RegisteredModel) -> None:
+    """The losses of a training beside the run."""
+    if model.lineage.record:
+        curves = json.loads((bench.artifacts.path(model.lineage.record) / CURVES).read_text())
+        await publish_report(f"{bench.assistant}-training", curve_table(curves))
 
 
 def drawn_progress(key: str) -> Progress | None:

@@ -11,7 +11,7 @@ from flows.terminal import Shown, minute, table
 from tasks.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from infra.adapters.prefect_last_runs import LastRuns
     from infra.workbench import Workbench
@@ -178,15 +178,22 @@ def show_releases(bench: Workbench) -> Shown:
     return Shown({"releases": listed}, text if listed else "No releases yet. Start with `ratchet ingest PATH`.")
 
 
-def show_answer(bench: Workbench, question: str, release: str | None, pattern: str | None) -> Shown:
-    """One answer, with what it cites and which release gave it."""
+def show_answer(
+    bench: Workbench, question: str, release: str | None, pattern: str | None, say: Callable[[str], None]
+) -> Shown:
+    """One answer, with what it cites and which release gave it. say: is told what there is to wait for."""
     from tasks.answering import answer_one
+    from tasks.core.patterns import models_asked
 
     if not question.strip():
         raise UsageError("The question is empty.")
     manifest = manifest_to_ask(bench, release)
     if pattern is not None:
         manifest = manifest.model_copy(update={"pattern": pattern})
+    say("  opening the model …")
+    for model in models_asked(manifest.pattern, manifest.model):
+        bench.chat.open(model)  # it stays open for the answer
+    say("  answering …")
     answer = answer_one(question, manifest, bench.answering)
     standing = bench.releases.standing(bench.assistant)
     unproven = standing.unproven and answer.release == standing.release

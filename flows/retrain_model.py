@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 from prefect import flow
@@ -10,7 +9,8 @@ from pydantic import Field
 
 from blocks.assistant import open_assistant
 from flows.approval import asked_elsewhere, recalled
-from flows.drawing import all_of, drawn_progress, logged_progress, publish_report
+from flows.collecting_jobs import collect, told
+from flows.drawing import all_of, drawn_progress, logged_progress, publish_curves
 from flows.evaluate_release import evaluate, register
 from flows.hosted_jobs import retirements
 from flows.naming import run_name
@@ -19,7 +19,7 @@ from flows.requests import AssistantRequest
 from flows.running import log, perform
 from infra.showing import shown_progress
 from infra.workbench import Workbench
-from tasks import candidates, preferences, training
+from tasks import candidates, hosted_collecting, preferences, training, training_runs
 from tasks.core.candidates import reference, with_model
 from tasks.core.documents import Snapshot
 from tasks.core.patterns import with_pattern
@@ -32,7 +32,6 @@ from tasks.evaluation import Evaluation
 from tasks.releases import ReleaseRow
 from tasks.training import RegisteredModel, TrainingReport
 from tasks.training_choice import choice_of, choose_where
-from tasks.training_records import CURVES, curve_table
 
 
 class RetrainRequest(AssistantRequest):
@@ -47,7 +46,7 @@ class RetrainRequest(AssistantRequest):
     force: bool = Field(
         title="Force",
         default=False,
-        description="Train below the threshold, and again where a vendor's job ended without a model",
+        description="Train below the threshold, again where a vendor's job ended without a model, or beside one",
     )
     evaluate: bool = Field(title="Evaluate", default=True, description="Judge the candidate")
     promote: bool = Field(title="Promote", default=True, description="Promote the candidate when it passes")
@@ -101,24 +100,29 @@ async def retrain(bench: Workbench, request: RetrainRequest) -> RetrainReport:
 
 
 async def train_and_judge(bench: Workbench, request: RetrainRequest) -> RetrainReport:
-    """Trains when it is time, registers the candidate and judges it; promotes nothing."""
+    """Trains when it is time, registers the candidate and judges it; promotes nothing.
+
+    A job at a vendor that was begun before comes first, and is all that such a run trains.
+    """
     for alarm in retirements(bench):
         log(alarm.sentence)
+    paid = None if request.force else await collect(bench, request.method)
     decision = await due(bench, request)
-    left = None if decision.train else left_unjudged(bench, request.method)
-    if not decision.train and left is None:
+    left = None if decision.train or paid else left_unjudged(bench, request.method)
+    if not decision.train and left is None and paid is None:
         return RetrainReport(decision, None, None, None, None)
     start = await perform(candidates.starting_point, bench.candidates)
     snapshot = candidates.newest_snapshot(bench.candidates)
     learns = LEARNS.get(request.method)
+    known = told(bench, paid, decision, snapshot) if paid else taken_up(left) if left else None
     if learns:
         if request.method == "openai-dpo":  # a vendor reads worked examples as turns, and learns one turn
             start = start.model_copy(update={"prompt": training.tuned_prompt(start.prompt)})
-        made, choice = taken_up(left) if left else await learn_opinions(bench, request, start, snapshot)
+        made, choice = known or await learn_opinions(bench, request, start, snapshot)
         manifest = with_model(start, snapshot, made.model.ref, start.prompt, start.retrieval)
         manifest = with_pattern(manifest, bench.settings.pattern)
     else:
-        made, choice = taken_up(left) if left else await train(bench, request, start, snapshot)
+        made, choice = known or await train(bench, request, start, snapshot)
         manifest = await perform(candidates.tuned_candidate, bench.candidates, start, snapshot, made.model.ref)
     what = preferences.NAMES[learns] if learns else "labels"
     release = await register(bench, manifest, f"trained on {len(made.model.lineage.label_ids)} {what}")
@@ -141,6 +145,7 @@ async def train(
     bench: Workbench, request: RetrainRequest, start: ReleaseManifest, snapshot: Snapshot
 ) -> tuple[TrainingReport, MethodChoice]:
     """The model of today's labels, on this snapshot's passages, in its prompt as served; and where it was trained."""
+    bench.training_by(request.method)  # what it lacks is told now, and not after the rows are rendered
     labels = await perform(training.freeze_labels, bench.training)
     rows = await perform(
         training.render_rows,
@@ -159,8 +164,9 @@ async def train(
         told,
         drawn_progress(f"{bench.assistant}-training-progress") if choice.method == "lora" else None,
     )
-    made = await perform(training.train_and_register, trainer, rows, progress)
-    await publish_curves(bench, made)
+    step = hosted_collecting.train_or_collect if choice.method == "openai" else training_runs.train_and_register
+    made = await perform(step, trainer, rows, progress)
+    await publish_curves(bench, made.model)
     return made, choice
 
 
@@ -182,16 +188,10 @@ async def learn_opinions(
         logged_progress() if hosted and not shown_progress() else None,
         None if hosted else drawn_progress(f"{bench.assistant}-training-progress"),
     )
-    made = await perform(preferences.learn_and_register, preferring, rows, progress)
-    await publish_curves(bench, made)
+    step = hosted_collecting.learn_or_collect if hosted else preferences.learn_and_register
+    made = await perform(step, preferring, rows, progress)
+    await publish_curves(bench, made.model)
     return made, choice
-
-
-async def publish_curves(bench: Workbench, made: TrainingReport) -> None:
-    """The losses beside the run."""
-    if made.model.lineage.record:
-        curves = json.loads((bench.artifacts.path(made.model.lineage.record) / CURVES).read_text())
-        await publish_report(f"{bench.assistant}-training", curve_table(curves))
 
 
 def taken_up(model: RegisteredModel) -> tuple[TrainingReport, MethodChoice]:

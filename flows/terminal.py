@@ -153,9 +153,44 @@ def paced(done: int, total: int, seconds: float) -> str:
     return f"{rate}, {_duration(left)} left" if done < total else f"{rate}, {_duration(round(seconds))}"
 
 
+def progress_line(what: str, done: int, total: int, seconds: float) -> str:
+    """How far it is, with one estimate: what work says itself goes first, which knows where a resumed one began.
+
+    >>> progress_line("embedding", 640, 3000, 20.0)
+    'embedding 640/3,000  (32/s, 1 min 14 s left)'
+    >>> progress_line("training: loss 2.50, 80 tokens/s, 120 s left", 12, 60, 20.0)
+    'training: loss 2.50, 80 tokens/s, 120 s left 12/60'
+    """
+    pace = "" if what.endswith(" left") else paced(done, total, seconds)
+    return f"{what} {done:,}/{total:,}" + (f"  ({pace})" if pace else "")
+
+
 def _duration(seconds: int) -> str:
     minutes, rest = divmod(seconds, 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def waiting(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Says what a person waits for, as one line on stderr that is gone at the end. Without a terminal, nothing.
+
+    quiet: nothing anywhere, as under `--json`.
+    """
+    width = 0
+
+    def say(what: str) -> None:
+        nonlocal width
+        if not quiet and sys.stderr.isatty():
+            sys.stderr.write("\r" + what.ljust(width))
+            sys.stderr.flush()
+            width = len(what)
+
+    try:
+        yield say
+    finally:
+        if width:
+            sys.stderr.write("\r" + " " * width + "\r")
+            sys.stderr.flush()
 
 
 class ProgressLines:
@@ -185,8 +220,7 @@ class ProgressLines:
             return
         if not finished:
             self._shown[kind] = moment
-        pace = paced(done, total, moment - begun)
-        self._write(f"  {what} {done:,}/{total:,}{f'  ({pace})' if pace else ''}", finished)
+        self._write(f"  {progress_line(what, done, total, moment - begun)}", finished)
 
     def _write(self, line: str, finished: bool) -> None:
         if self._live:

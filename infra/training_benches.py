@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infra.adapters import open_hosted
+from infra.adapters.catalog.leases import CatalogLeases
 from infra.adapters.lora_trainer import LoraTrainer
 from infra.adapters.preference_trainer import PreferenceTrainer
 from infra.adapters.training_process import ChildFitting, ChildPreferenceFitting
@@ -54,6 +55,7 @@ def training_bench(bench: Workbench) -> TrainingBench:
         replay_fraction=settings.replay_fraction,
         artifacts=bench.artifacts,
         share=ShareLimit(settings.max_share_per_contributor),
+        leases=CatalogLeases(bench.engine),
     )
 
 
@@ -68,7 +70,7 @@ def hosted_bench(bench: Workbench) -> HostedBench:
 
 def bench_at_the_vendor(bench: Workbench, *, another: bool) -> TrainingBench:
     """The training bench, at the vendor. another: a new attempt where the last ended without a model."""
-    return replace(bench.training, trainer=HostedTrainer(bench.hosted, another))
+    return replace(bench.training, trainer=HostedTrainer(bench.hosted, another), hosted=bench.hosted, leases=None)
 
 
 def preference_bench(bench: Workbench, start: ModelRef, method: OpinionMethod) -> PreferenceBench:

@@ -7,13 +7,14 @@ saw. Nothing else is remembered, so a run that ends anywhere is taken up by the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
-from tasks.core.errors import HostedJobWaiting, HostedUnavailable, NotFound, RateLimited
+from tasks.core.errors import HostedJobAhead, HostedJobWaiting, HostedUnavailable, NotFound, RateLimited
+from tasks.core.hosted_collecting import may_turn_up
 from tasks.core.hosted_files import HostedFile
 from tasks.core.hosted_jobs import ACTIVE, HostedJob
 from tasks.core.hosted_training import (
-    Finished,
     GivenUp,
     Look,
     Reconcile,
@@ -27,7 +28,7 @@ from tasks.core.hosted_training import (
 )
 from tasks.core.ports import Progress
 from tasks.hosted_run import HostedRun
-from tasks.hosted_submission import cancel_twins, reconcile, submit, upload
+from tasks.hosted_submission import adopted, cancel_twins, reconcile, submit, upload
 from tasks.hosted_training import HostedBench, begin
 
 NUDGE_SECONDS = 5.0  # how long a webhook's nudge can go unnoticed
@@ -45,11 +46,42 @@ def tune(
     """The succeeded job of this intent: made now, taken up where a run left it, or found.
 
     another: start a new attempt at one that ended without a model. Raises, besides what the vendor refuses with,
-    InvalidTrainingFile, BudgetExceeded, TrainingRetired, HostedJobFailed, HostedJobCancelled and HostedJobWaiting.
+    InvalidTrainingFile, BudgetExceeded, TrainingRetired, HostedJobFailed, HostedJobCancelled, HostedJobWaiting and
+    HostedJobAhead.
     """
+    run = HostedRun(bench, intent)
     begin(bench, intent, training, validation, another=another)
     files = {one.sha: one for one in (training, validation) if one is not None}
-    return _followed(HostedRun(bench, intent), files, _Teller(progress))
+    return _followed(run, files, _Teller(progress))
+
+
+def glanced(bench: HostedBench, intent: str) -> None:
+    """One look at a job at work, whoever follows it. What the look finds wrong is told where the job is followed."""
+    run = HostedRun(bench, intent)
+    job = run.row()
+    if job.state in ACTIVE:
+        with suppress(NotFound):
+            _look(run, job, _Teller(None))
+
+
+def settled(bench: HostedBench, intent: str, progress: Progress | None = None) -> HostedJob:
+    """The row of another run once it is known whether its job was created. Creates none.
+
+    An early state: there is none.
+    """
+    run, tell = HostedRun(bench, intent), _Teller(progress)
+    if may_turn_up(row := run.row()):
+        adopted(run, row)
+    while (job := run.row()).state in ("submitting", "unknown"):
+        _step(run, job, {}, tell)
+    return job
+
+
+def followed(bench: HostedBench, intent: str, progress: Progress | None = None) -> HostedJob:
+    """The succeeded job of an intent that is settled. Creates none. Raises as `tune`, and HostedJobAhead where somebody
+    has begun another attempt meanwhile.
+    """
+    return _followed(HostedRun(bench, intent), {}, _Teller(progress))
 
 
 class _Teller:
@@ -80,26 +112,32 @@ class _Teller:
 
 
 def _followed(run: HostedRun, files: Mapping[str, HostedFile], tell: _Teller) -> HostedJob:
-    while True:
-        job = run.row()
-        tell.state(job)
-        match next_step(job, run.bench.now(), run.pace):
-            case Finished():
-                _end_twins(run, job)
-                return _with_checkpoints(run, job, tell)
-            case GivenUp(error):
-                _end_twins(run, job)
-                raise error
-            case Upload(sha):
-                upload(run, files[sha])
-            case Submit():
-                submit(run, job)
-            case Reconcile():
-                reconcile(run, job)
-            case Look():
-                _look(run, job, tell)
-            case Wait(seconds):
-                _wait(run, job, seconds)
+    """files: what may be uploaded; without any, nothing is created either."""
+    while (job := run.row()).state != "succeeded":
+        _step(run, job, files, tell)
+    tell.state(job)
+    cancel_twins(run, job)
+    return _with_checkpoints(run, job, tell)
+
+
+def _step(run: HostedRun, job: HostedJob, files: Mapping[str, HostedFile], tell: _Teller) -> None:
+    tell.state(job)
+    match next_step(job, run.bench.now(), run.pace):
+        case GivenUp(error):
+            cancel_twins(run, job)
+            raise error
+        case Upload() | Submit() if not files:
+            raise HostedJobAhead(f"Another attempt at {job.intent} has begun meanwhile. Run again.", intent=job.intent)
+        case Upload(sha):
+            upload(run, files[sha])
+        case Submit():
+            submit(run, job)
+        case Reconcile():
+            reconcile(run, job)
+        case Look():
+            _look(run, job, tell)
+        case Wait(seconds):
+            _wait(run, job, seconds)
 
 
 def _look(run: HostedRun, job: HostedJob, tell: _Teller) -> None:
@@ -117,7 +155,7 @@ def _look(run: HostedRun, job: HostedJob, tell: _Teller) -> None:
     tell.events(run, job)
     seen = run.change(lambda row: observed(row, remote, run.bench.now()))
     if seen.state in ACTIVE:
-        _end_twins(run, seen)
+        cancel_twins(run, seen)
 
 
 def _unknown_there(run: HostedRun, job: HostedJob, error: NotFound) -> None:
@@ -130,12 +168,6 @@ def _unknown_there(run: HostedRun, job: HostedJob, error: NotFound) -> None:
         f"give the job up: `ratchet hosted cancel {job.intent}`.",
         job=job.job,
     ) from error
-
-
-def _end_twins(run: HostedRun, job: HostedJob) -> None:
-    """Only where "create" was sent more than once can there be any."""
-    if job.creates > 1:
-        cancel_twins(run, job)
 
 
 def _wait(run: HostedRun, job: HostedJob, seconds: float) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tasks.core.errors import HostedUnavailable, NotFound
-from tasks.core.hosted_jobs import HostedJob
+from tasks.core.hosted_collecting import require_first
+from tasks.core.hosted_jobs import AT_WORK, HostedJob
 from tasks.core.hosted_training import poll_delay
 from tasks.hosted_training import HostedBench, change_row
 
@@ -37,6 +38,22 @@ class HostedRun:
     def change(self, change: Callable[[HostedJob], HostedJob]) -> HostedJob:
         """The committed row after a change."""
         return change_row(self.bench.jobs, self.bench.assistant, self.intent, change)
+
+    def taking(self, change: Callable[[HostedJob], HostedJob]) -> HostedJob:
+        """The same after a change that makes it a job at work, which no other run's may be meanwhile.
+
+        Raises HostedJobAhead, in the transaction of the change, where another comes first.
+        """
+
+        def decide(row: HostedJob | None, others: Sequence[HostedJob]) -> HostedJob:
+            if row is None:
+                raise NotFound(f"The row of hosted job {self.intent} is gone from the catalog.")
+            changed = change(row)
+            if changed != row and changed.state in AT_WORK:
+                require_first(row, others, self.bench.read_at or self.began)
+            return changed
+
+        return self.bench.jobs.change(self.bench.assistant, self.intent, decide)
 
     def patiently(self, call: Callable[[], T]) -> T | None:
         """The result, or None after a wait when the service could not be asked. Raises when that lasts too long."""

@@ -7,12 +7,14 @@ from contextlib import suppress
 
 from tasks.core.errors import (
     CannotRetry,
+    HostedJobAhead,
     HostedUnavailable,
     NotFound,
     OutcomeUnknown,
     RatchetError,
     TrainingRetired,
 )
+from tasks.core.hosted_collecting import may_turn_up
 from tasks.core.hosted_files import HostedFile
 from tasks.core.hosted_jobs import ACTIVE, HostedJob, JobError, JobRequest, RemoteJob
 from tasks.core.hosted_training import (
@@ -52,16 +54,19 @@ def upload(run: HostedRun, file: HostedFile) -> None:
 
 
 def submit(run: HostedRun, job: HostedJob) -> None:
-    """Claims the row and creates its job, unless one is there. Raises what no waiting helps against."""
+    """Claims the row and creates its job, unless one is there. Raises what no waiting helps against.
+
+    Raises HostedJobAhead where another run's job on other rows is to be collected first.
+    """
     if run.unanswered >= run.pace.creates:
         raise HostedUnavailable(
             f"{run.bench.vendor.name} was asked {run.unanswered} times to create a fine-tuning job and never said "
             "whether it had; none exists. Run again later: it is looked for before it is created.",
             creates=run.unanswered,
         )
-    if _adopted(run, job) is not False:  # made for the same rows by a catalog that was lost, or by another one
+    if adopted(run, job) is not False:  # made for the same rows by a catalog that was lost, or by another one
         return
-    claim = run.change(lambda row: claimed(row, run.owner, run.bench.now()))
+    claim = run.taking(lambda row: claimed(row, run.owner, run.bench.now()))
     if claim.state != "submitting" or claim.owner != run.owner:
         return
     if run.bench.now() - (claim.attempted_at or 0.0) > run.pace.settle_seconds / 4:
@@ -69,23 +74,31 @@ def submit(run: HostedRun, job: HostedJob) -> None:
         return
     remote = _created(run, claim)
     if remote is not None:  # a row that names another job by now keeps that, and this one is cancelled as its twin
-        run.change(lambda row: found(row, remote, run.bench.now()))
+        _take(run, remote)
 
 
 def reconcile(run: HostedRun, job: HostedJob) -> None:
     """Looks for the job that may have been created, and notes that there is none once that is sure."""
     looked_at = run.bench.now()
-    if _adopted(run, job) is False:
+    if adopted(run, job) is False:
         run.change(lambda row: not_found(row, looked_at, run.pace))
 
 
 def cancel_twins(run: HostedRun, job: HostedJob) -> None:
-    """A "create" that was given up may have been late: its job is ended before it is paid for."""
-    try:
-        listed = ours(job, run.bench.vendor.jobs(job.mark, _since(job)))
-    except HostedUnavailable:
-        return  # looked for again at the next look
-    _cancel_all(run, (one for one in listed if one.id != job.job))
+    """A "create" that was given up may have been late: its job is ended before it is paid for.
+
+    So is that of other rows, which nobody comes back to once they have changed.
+    """
+    given_up = [job] if job.creates > 1 else []
+    if not job.beside:
+        others = run.bench.jobs.jobs(job.assistant)
+        given_up += [one for one in others if one.method == job.method and may_turn_up(one) and not one.beside]
+    for one in given_up:
+        try:
+            listed = ours(one, run.bench.vendor.jobs(one.mark, _since(one)))
+        except HostedUnavailable:
+            return  # looked for again at the next look
+        _cancel_all(run, (late for late in listed if late.id != job.job))
 
 
 def _created(run: HostedRun, job: HostedJob) -> RemoteJob | None:
@@ -110,7 +123,7 @@ def _created(run: HostedRun, job: HostedJob) -> RemoteJob | None:
     return None
 
 
-def _adopted(run: HostedRun, job: HostedJob) -> bool | None:
+def adopted(run: HostedRun, job: HostedJob) -> bool | None:
     """Whether a listed job was ours and the row now names it; None when there was no list."""
     listed = run.patiently(lambda: ours(job, run.bench.vendor.jobs(job.mark, _since(job))))
     if listed is None:
@@ -118,8 +131,17 @@ def _adopted(run: HostedRun, job: HostedJob) -> bool | None:
     if listed:
         kept, *twins = listed
         _cancel_all(run, twins)
-        run.change(lambda row: found(row, kept, run.bench.now()))
+        _take(run, kept)
     return bool(listed)
+
+
+def _take(run: HostedRun, remote: RemoteJob) -> None:
+    """Notes that it is ours. One that came too late, when another run's is at work, is ended: HostedJobAhead."""
+    try:
+        run.taking(lambda row: found(row, remote, run.bench.now()))
+    except HostedJobAhead:
+        _cancel_all(run, [remote])
+        raise
 
 
 def _cancel_all(run: HostedRun, jobs: Iterable[RemoteJob]) -> None:

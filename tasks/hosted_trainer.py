@@ -73,7 +73,7 @@ class HostedTrainer:
             _write(workdir / f"{name}.jsonl", file)
         begun = self.bench.now()
         job = tune(self.bench, intent, training, validation, progress, another=self.another)
-        return _trained(job, len(training.lines), self.bench.now() - begun, self.bench.plan.price)
+        return trained_model(job, len(training.lines), self.bench.now() - begun, self.bench.plan.price)
 
 
 def _write(path: Path, file: HostedFile | None) -> None:
@@ -82,7 +82,8 @@ def _write(path: Path, file: HostedFile | None) -> None:
         path.write_bytes(file.content)
 
 
-def _trained(job: HostedJob, rows: int, seconds: float, price: Price) -> TrainedModel:
+def trained_model(job: HostedJob, rows: int, seconds: float, price: Price) -> TrainedModel:
+    """What a succeeded job made of so many rows. seconds: that were waited for it."""
     assert job.model is not None  # a succeeded job names its model
     billed = job.tokens if job.trained_tokens is None else job.trained_tokens
     metrics = {**job.metrics, "rows": float(rows), "seconds": seconds, "cost_usd": usd(billed, price)}

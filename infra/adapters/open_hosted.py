@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from infra.settings import Settings
-from tasks.core.errors import BadSetting, Stopped
+from tasks.core.errors import Stopped
 from tasks.core.hosted_cost import price_of
 from tasks.core.hosted_jobs import Pace
 from tasks.core.hosted_retirement import vendor_of
+from tasks.core.hosted_setup import HostedSetup, require_complete
 from tasks.documents import stopping
 
 if TYPE_CHECKING:
@@ -31,24 +32,29 @@ def hosted_bench(
     golden: Callable[[], Sequence[str]],
     environ: Mapping[str, str] = os.environ,
 ) -> HostedBench:
-    """For tasks.hosted_training. Asks nothing yet. Raises BadSetting for what is not set: base, budget, price, key."""
+    """For tasks.hosted_training. Asks nothing yet. Raises BadSetting for all that is not set."""
     from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
     from infra.adapters.hosted_tokens import token_count
     from infra.adapters.openai_fine_tuning import OpenAiFineTuning
     from tasks.hosted_training import HostedBench, HostedPlan
 
-    base, budget = settings.hosted_base_model, settings.hosted_budget_usd
-    if base is None or budget is None:
-        raise BadSetting(
-            "Hosted training needs RATCHET_HOSTED_BASE_MODEL, such as gpt-4.1-mini-2025-04-14, and "
-            "RATCHET_HOSTED_BUDGET_USD, what it may cost in 30 days. Without them: `ratchet train --method lora`."
+    key = hosted_key(settings, environ)
+    at_openai = settings.hosted_base_url is None
+    base, budget = require_complete(
+        HostedSetup(
+            settings.hosted_base_model,
+            settings.hosted_budget_usd,
+            settings.hosted_usd_per_million_tokens,
+            own_server=not at_openai,
+            has_key=key is not None,
         )
+    )
     vendor = vendor_of(settings.hosted_base_url)
     plan = HostedPlan(
         base=base,
         vendor=vendor,
         budget_usd=budget,
-        price=price_of(base, settings.hosted_usd_per_million_tokens, at_openai=settings.hosted_base_url is None),
+        price=price_of(base, settings.hosted_usd_per_million_tokens, at_openai=at_openai),
         epochs=settings.hosted_epochs,
         tokens=token_count(settings.hosted_tokenizer),
         pace=Pace(
@@ -60,7 +66,7 @@ def hosted_bench(
     return HostedBench(
         assistant=assistant,
         jobs=CatalogHostedJobs(engine),
-        vendor=OpenAiFineTuning(api_key=hosted_key(settings, environ), base_url=settings.hosted_base_url),
+        vendor=OpenAiFineTuning(api_key=key, base_url=settings.hosted_base_url),
         plan=plan,
         golden=golden,
         now=time.time,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -183,6 +184,8 @@ class UnstructuredParser:
     def _take(self) -> ParsingProcess:
         with self._lock:
             self._lock.wait_for(self._may_go_on, timeout=SECONDS_BEFORE_ANOTHER)
+            if self._is_closing:  # one that was started now nobody would end
+                raise Died(-signal.SIGKILL)
             process = self._idle.pop() if self._idle else ParsingProcess(self._memory_mib, self._timeout_seconds)
             self._busy.add(process)
             return process

@@ -37,6 +37,7 @@ RatchetError
     │   ├── OutcomeUnknown      a job may or may not have been created; nobody may create another yet
     │   └── RateLimited         too many requests; the vendor may say how long to wait
     ├── HostedJobWaiting        the vendor's job goes on, and this run has waited as long as it may
+    ├── HostedJobAhead          another run's job at the vendor has to be collected before one more is paid for
     ├── PrefectUnavailable      the Prefect server cannot be reached
     └── CatalogUnavailable      the catalog cannot be reached or is locked
 """
@@ -196,11 +197,15 @@ class RateLimited(HostedUnavailable):
 
 
 class HostedJobRuns(CannotRetry):
-    """A job on other rows goes on at the vendor, and one more would be paid beside it."""
+    """A job goes on at the vendor whose model cannot be registered any more, and one more would be paid beside it."""
 
 
 class HostedJobWaiting(WorthRetrying):
     """The vendor's job goes on, and this run has waited as long as it may."""
+
+
+class HostedJobAhead(WorthRetrying):
+    """A job on other rows comes first: its model is collected before one more is paid for. `values["intent"]`: its."""
 
 
 class PrefectUnavailable(WorthRetrying):

@@ -20,6 +20,8 @@ HERE: Final[Mapping[Method, str]] = {"supervised": "lora", "dpo": "dpo"}
 EARLY: Final[frozenset[str]] = frozenset(get_args(Early))
 ACTIVE: Final[frozenset[str]] = frozenset(get_args(Active))
 ENDED: Final[frozenset[str]] = frozenset(get_args(Ended))
+AT_WORK: Final[frozenset[str]] = ACTIVE | {"submitting", "unknown"}
+"""States of a job that is paid for, or may be, and has not ended."""
 MARK = "release_key"
 """The key of the job's metadata that names what it was created for."""
 
@@ -134,6 +136,7 @@ class HostedJob:
     trained_tokens: int | None = None  # as billed
     spent_usd: float = 0.0  # by earlier attempts
     golden_answers: str | None = None  # digest of the artifact that keeps what the model said
+    beside: bool = False  # somebody asked for it though another may be at work
 
     @property
     def mark(self) -> str:

@@ -230,6 +230,7 @@ def again(job: HostedJob, fresh: HostedJob, spent_usd: float) -> HostedJob:
         cost_usd=fresh.cost_usd,
         wanted=fresh.wanted,
         spent_usd=spent_usd,
+        beside=fresh.beside,
     )
 
 

@@ -55,6 +55,7 @@ FULL = replace(
     trained_tokens=900,
     spent_usd=0.25,
     golden_answers="sha256-1",
+    beside=True,
 )
 
 

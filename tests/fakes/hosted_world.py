@@ -185,11 +185,7 @@ class Schedule:
 def play(schedule: Schedule, world: World) -> HostedJob | None:
     """Processes, one after another and one inside another, until the job has ended; at most 80."""
     draw, vendor = random.Random(schedule.seed + 1), world.vendor
-    vendor.list_lag, vendor.ends, vendor.retired = schedule.lag, schedule.ends, schedule.retired
-    vendor.paused = draw.choice([0.0, 0.0, 400.0])
-    vendor.ignores_filter, vendor.keeps_metadata = draw.random() < 0.2, draw.random() < 0.9
-    _spoil(draw, vendor)
-    world.budget_usd = 1e-6 if schedule.poor else 0.01
+    spoil(schedule, world, draw)
     deaths = schedule.deaths
     for _ in range(80):
         strikes: dict[tuple[int, bool], Callable[[], None]] = {}
@@ -223,7 +219,13 @@ def _die() -> None:
     raise Died
 
 
-def _spoil(draw: random.Random, vendor: Vendor) -> None:
+def spoil(schedule: Schedule, world: World, draw: random.Random) -> None:
+    """What goes wrong at the vendor."""
+    vendor = world.vendor
+    vendor.list_lag, vendor.ends, vendor.retired = schedule.lag, schedule.ends, schedule.retired
+    vendor.paused = draw.choice([0.0, 0.0, 400.0])
+    vendor.ignores_filter, vendor.keeps_metadata = draw.random() < 0.2, draw.random() < 0.9
+    world.budget_usd = 1e-6 if schedule.poor else 0.01
     for operation in ("upload", "files", "file", "create", "jobs", "job", "cancel", "events", "checkpoints"):
         often = 0.6 if operation in ("create", "jobs") else 0.3
         vendor.faults[operation] = [draw.choice(FAULTS) for _ in range(4) if draw.random() < often]

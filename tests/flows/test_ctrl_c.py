@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import ratchet
+from infra.adapters.base_models import PACKAGED
 
 pytestmark = pytest.mark.long
 
@@ -50,6 +51,28 @@ def test_a_demo_that_is_told_to_end_stops_the_prefect_server_that_it_started(
     assert "Traceback" not in said
     assert "ratchet: stopped. What was done is kept; the same command goes on from there.\n" in said
     assert not [one for one in server if Path(f"/proc/{one}").exists()]
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_told_to_end_while_it_unpacks_the_base_model_ends_soon(
+    docs: Path, home: Path, how: signal.Signals, status: int
+) -> None:
+    words = [sys.executable, "-m", "flows.cli", "ingest", str(docs)]
+    environ = os.environ | {"RATCHET_BASE_MODEL": PACKAGED}
+    with subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as command:
+        begun = time.monotonic()
+        while not (found := unpacking(home)) and command.poll() is None and time.monotonic() < begun + 120:
+            time.sleep(0.05)
+        time.sleep(1)  # it unpacks for 15 seconds at the least
+        command.send_signal(how)
+        told = time.monotonic()
+        _, said = command.communicate(timeout=120)
+        assert time.monotonic() - told < 5
+    assert command.returncode == status, said
+    assert found
+    assert unpacking(home) == []
+    assert list((home / "models").iterdir()) == []  # the next run unpacks it
+    assert said.endswith("ratchet: stopped. What was done is kept; the same command goes on from there.\n")
 
 
 @pytest.mark.usefixtures("home")
@@ -95,3 +118,9 @@ def prefect_servers(parent: int) -> list[str]:
         ["pgrep", "-P", str(parent), "-f", PREFECT_SERVER], stdout=subprocess.PIPE, text=True, check=False
     )
     return found.stdout.split()
+
+
+def unpacking(home: Path) -> list[str]:
+    """Process ids of those that unpack a model into this home."""
+    named = ["pgrep", "-f", f"packaged_model .* {home}/"]
+    return subprocess.run(named, stdout=subprocess.PIPE, text=True, check=False).stdout.split()

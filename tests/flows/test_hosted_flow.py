@@ -73,6 +73,20 @@ def test_labels_become_a_hosted_model_that_answers_with_citations(
     assert server.sent("POST", "/chat/completions")[-1]["model"] == trained["model"]
 
 
+def test_a_vendor_that_is_not_set_up_is_told_in_one_error_before_rows_are_rendered(
+    server: HostedServer, run: Run, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in server.settings:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    rendered: list[str] = []
+    monkeypatch.setattr("tasks.training.training_rows", lambda *_: rendered.append("rows") or ())
+    refused = run("train", "--method", "openai", "--force")
+    assert refused.exit_code == 2
+    assert "needs 4 more settings:\n  RATCHET_HOSTED_BASE_MODEL: " in refused.stderr
+    assert rendered == []
+
+
 def test_what_was_uploaded_is_what_is_served(server: HostedServer, run: Run, labelled: Path) -> None:
     release = trained().release
     assert release is not None

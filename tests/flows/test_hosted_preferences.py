@@ -29,7 +29,6 @@ from tasks.core.errors import (
     BudgetExceeded,
     GoldenLeak,
     HostedJobFailed,
-    HostedJobRuns,
     HostedJobWaiting,
     InvalidTrainingFile,
 )
@@ -239,25 +238,51 @@ def test_a_process_killed_while_the_job_runs_leaves_one_job_that_the_next_one_fo
     assert len(server.vendor.made) == len(server.vendor.files) == 1
 
 
-def test_a_preference_that_comes_while_a_job_runs_does_not_start_another_beside_it_unasked(
-    server: HostedServer, run: Run, preferring: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_is_collected_though_a_preference_has_come_since(
+    server: HostedServer, preferring: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RATCHET_PREFERENCES__LEAST", "1")
     monkeypatch.setenv("RATCHET_HOSTED_WAIT_HOURS", "0.0001")
     server.vendor.paused = 1e9
     with pytest.raises(HostedJobWaiting):
         trained(force=False)
+    server.vendor.made[0].paused = 0.0
+    monkeypatch.delenv("RATCHET_HOSTED_WAIT_HOURS")
+    old = {one.id for one in bench().label_catalog.opinions("default")}
     more = {"question": "At how many bar does pump 11 run, please?", "documents": ["pump-11.md"]}
     more |= {"chosen": "Pump 11 runs at up to 110 bar.", "rejected": "No idea."}
     (tmp_path / "more.jsonl").write_text(json.dumps(more))
     assert import_labels(bench().labels, tmp_path / "more.jsonl").accepted == 1
-    with pytest.raises(HostedJobRuns, match="`ratchet hosted cancel t-") as refusal:
-        trained(force=False)
-    assert len(server.vendor.made) == 1
-    assert run("hosted", "cancel", str(refusal.value.values["intent"])).exit_code == 0
+    report = trained(force=False)
+    [job] = server.vendor.made
+    assert report.training is not None
+    assert report.release is not None
+    assert report.choice is not None
+    assert report.release.manifest.model.base == server.vendor.model_of(job)
+    lineage = report.training.model.lineage
+    assert (set(lineage.label_ids), lineage.method, report.decision.new) == (old, "dpo", 1)
+    assert f"Hosted DPO: job {job.id} was begun before, on 12 preferences" in report.choice.reason
+    assert consumed() == len(PUMPS)
     server.vendor.paused = 0.0
-    assert trained(force=False).training is not None
-    assert [job.stopped for job in server.vendor.made][1:] == [None]
+    assert trained(force=False).training is not None  # one new preference is enough here
+    assert (len(server.vendor.made), consumed()) == (2, len(PUMPS) + 1)
+
+
+def test_a_job_is_collected_though_an_adapter_is_served_by_now(
+    server: HostedServer, preferring: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained()
+    monkeypatch.setenv("RATCHET_HOSTED_WAIT_HOURS", "0.0001")
+    monkeypatch.setenv("RATCHET_HOSTED_EPOCHS", "1")  # another training on the same preferences
+    server.vendor.paused = 1e9
+    with pytest.raises(HostedJobWaiting):
+        trained()
+    server.vendor.made[1].paused = 0.0
+    monkeypatch.delenv("RATCHET_HOSTED_WAIT_HOURS")
+    served(ModelRef(kind="lora", base="tiny", base_digest="sha256-0", adapter="sha256-tuned"))
+    report = trained(force=False)
+    assert report.training is not None
+    assert report.training.model.id == server.vendor.model_of(server.vendor.made[1])
     assert len(server.vendor.made) == 2
 
 

@@ -26,7 +26,8 @@ from tasks.core.prompts import default_prompt
 from tasks.core.releases import RetrievalSettings
 from tasks.datasets import Dataset, export_dataset
 from tasks.releases import promote
-from tasks.training import freeze_labels, render_rows, train_and_register, tuned_prompt
+from tasks.training import freeze_labels, render_rows, tuned_prompt
+from tasks.training_runs import train_and_register
 
 pytestmark = pytest.mark.long
 

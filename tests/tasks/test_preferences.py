@@ -126,7 +126,11 @@ def test_the_pairs_are_kept_by_the_hash_in_the_lineage(bench: PreferenceBench, t
     assert record["dataset"] == lineage.dataset
 
 
-def test_the_same_preferences_again_train_nothing(bench: PreferenceBench) -> None:
+def test_the_same_preferences_again_train_nothing(bench: PreferenceBench, tmp_path: Path) -> None:
+    assert bench.training.artifacts is not None
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "adapter.json").write_text("{}")
+    bench = replace(bench, trainer=NotingTrainer(adapter=bench.training.artifacts.put(tmp_path / "made")))
     first, second = (learn_and_register(bench, rendered(bench)) for _ in range(2))
     assert second.model == first.model
     assert second.seconds == 0

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from retrieval_fakes import published
 
 from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.labels import CatalogLabels
+from infra.adapters.catalog.leases import CatalogLeases
 from infra.adapters.catalog.training import CatalogTrainings
 from infra.adapters.folder_artifacts import FolderArtifacts
 from tasks.core.errors import GoldenLeak, ModelUnavailable
@@ -33,10 +38,10 @@ from tasks.training import (
     decide,
     freeze_labels,
     render_rows,
-    train_and_register,
     tuned_prompt,
 )
 from tasks.training_records import MANIFEST
+from tasks.training_runs import train_and_register
 
 SNAPSHOT = SnapshotRef(number=1, manifest_hash="m", collection=collection_name("default", "words-1"))
 PROMPT = tuned_prompt(default_prompt("The handbook does not say."))
@@ -112,6 +117,36 @@ def test_labels_become_rows_become_a_registered_model_that_consumes_them(bench: 
     assert report.model.lineage.snapshot == SNAPSHOT
     assert not decide(bench).train
     assert decide(bench).new == 0
+
+
+def test_of_two_at_once_one_trains_and_the_other_waits_by_name_for_its_model(bench: TrainingBench) -> None:
+    rows = rendered(bench)
+    begun, may_end, waits = threading.Event(), threading.Event(), threading.Event()
+    said: list[str] = []
+
+    class SlowTrainer(NotingTrainer):
+        def train(self, *given: Any) -> TrainedModel:
+            begun.set()
+            may_end.wait(60)
+            return super().train(*given)
+
+    def hear(what: str, done: int, total: int) -> None:
+        said.append(what)
+        waits.set()
+
+    trainer = SlowTrainer()
+    both = replace(bench, trainer=trainer, leases=CatalogLeases(bench.trainings._engine))  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(train_and_register, both, rows)
+        begun.wait(60)
+        second = pool.submit(train_and_register, both, rows, hear)
+        waits.wait(60)
+        may_end.set()
+        made, found = first.result(60), second.result(60)
+    assert said[0].startswith(f"waiting: process {os.getpid()} on ")
+    assert said[-1] == "waiting: the other training is over"
+    assert len(trainer.trained) == 1
+    assert (found.model, found.seconds) == (made.model, 0.0)
 
 
 def test_rows_without_passages_are_made_of_training_labels_alone(bench: TrainingBench) -> None:

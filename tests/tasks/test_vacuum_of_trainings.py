@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -20,15 +20,17 @@ from infra.adapters.catalog.training import CatalogTrainings
 from infra.adapters.folder_artifacts import FolderArtifacts
 from tasks.core.candidates import reference
 from tasks.core.errors import LossDiverged
+from tasks.core.hosted_jobs import HostedJob
 from tasks.core.label_import import LabelChanges
 from tasks.core.opinions import Preference, Rating
 from tasks.core.ports import Progress, TrainedModel
 from tasks.core.prompts import default_prompt
-from tasks.core.releases import ModelRef, RetrievalSettings
+from tasks.core.releases import ModelRef, RetrievalSettings, SnapshotRef
 from tasks.core.taught_rows import OpinionMethod, TaughtRow
+from tasks.datasets import keep_lines
 from tasks.hosted_aftercare import save_golden_answers
 from tasks.preferences import PreferenceBench, learn_and_register, render_opinions
-from tasks.training import RegisteredModel, TrainingBench
+from tasks.training import Lineage, RegisteredModel, TrainingBench
 
 ASKED = "At which bar does valve 0-1 of model 1 open?"
 GOOD, BAD = "Valve 0-1 of model 1 opens at 1 bar.", "Ask somebody else."
@@ -207,6 +209,24 @@ def test_a_training_that_failed_keeps_its_work_until_it_has_succeeded(world: Wor
     (work / "adapter").rmdir()
     assert learn("kto", None).lineage.training == work.name
     assert a_day_later(world) == [work.name]
+
+
+def test_rows_of_a_job_at_a_vendor_stay_while_it_goes_on_and_go_when_it_made_no_model(
+    world: World, store: FolderArtifacts
+) -> None:
+    jobs, trainings = CatalogHostedJobs(world.engine), CatalogTrainings(world.engine)
+    kept = keep_lines(store, [b'{"label": "l-1"}\n'])
+    snapshot = SnapshotRef(number=1, manifest_hash="m", collection="c")
+    begun = Lineage("t-1", "hosted-1", snapshot, ("l-1",), 1, {}, kept.hash, kept.artifact)
+    trainings.start("default", "t-1", ["l-1"], begun)
+    trainings.fail("default", "t-1", "HostedJobWaiting: it goes on")
+    job = HostedJob("default", "t-1", "gpt", "supervised", 1, 0.0, 0.0, ("sha",), state="running", job="ftjob-1")
+    jobs.change("default", "t-1", lambda *_: job)
+    assert a_day_later(world) == []
+    jobs.change("default", "t-1", lambda *_: replace(job, state="succeeded", model="ft:x"))  # and nobody registered it
+    assert a_day_later(world) == []
+    jobs.change("default", "t-1", lambda *_: replace(job, state="failed"))
+    assert a_day_later(world) == [kept.artifact]
 
 
 def test_every_save_of_a_dying_models_answers_stays_while_a_row_names_it(world: World, store: FolderArtifacts) -> None:

@@ -66,6 +66,11 @@ class CatalogHostedJobs:
             return next(iter(_rows(connection, query)), None)
 
 
+def every_job(connection: Connection) -> list[HostedJob]:
+    """Rows of all assistants."""
+    return _rows(connection, select(t.hosted_jobs))
+
+
 def _of(assistant: str) -> Select[Any]:
     mine = select(t.hosted_jobs).where(t.hosted_jobs.c.assistant == assistant)
     return mine.order_by(t.hosted_jobs.c.created_at.desc(), t.hosted_jobs.c.intent)

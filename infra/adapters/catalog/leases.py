@@ -38,6 +38,7 @@ class CatalogLeases:
                     f"Another run holds {name} until {until}, unless it renews: {_in_words(row.holder)}. "
                     "Wait for it, or stop it and run again.",
                     holder=row.holder,
+                    process=_in_words(row.holder),
                     expires_at=row.expires_at,
                 )
             token = row.token + 1

@@ -25,9 +25,11 @@ from sqlalchemy import (
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.anchors import newest_anchor
 from infra.adapters.catalog.database import now, reading
+from infra.adapters.catalog.hosted_jobs import every_job
 from infra.adapters.catalog.leases import check_lease
 from tasks.core.document_catalog import Lease
 from tasks.core.errors import AssistantBusy
+from tasks.core.hosted_collecting import needs_rows
 from tasks.core.releases import ReleaseManifest
 from tasks.core.retention import past_adapters
 from tasks.vacuum import Lives, UnusedVectors
@@ -78,7 +80,8 @@ class CatalogRetention:
             models = {row.id: row.lineage for row in connection.execute(select(t.models.c.id, t.models.c.lineage))}
             saved = {one.get("golden_answers") for one in connection.scalars(select(t.hosted_jobs.c.details))}
             saved |= set(connection.scalars(select(t.saved_answers.c.artifact)))
-            kept = {one.get(name) for one in models.values() for name in ("dataset_artifact", "record")}
+            lineages = [*models.values(), *_begun(connection)]
+            kept = {one.get(name) for one in lineages for name in ("dataset_artifact", "record")}
             evaluations = set(connection.scalars(select(t.evaluations.c.id)))
         began_with = {model: lineage.get("started_from") for model, lineage in models.items()}
         adapters = {adapter for adapter, _ in used} | {*began_with, *began_with.values()}
@@ -145,6 +148,15 @@ def _unreadable(table: Table, assistant: str, keep: Sequence[int]) -> ColumnElem
     s, c = t.snapshots.c, table.c
     reader = exists().where(s.assistant == assistant, s.number.in_(keep), s.number >= c.born, s.number < c.died)
     return and_(c.assistant == assistant, c.died.is_not(None), not_(reader.correlate(table)))
+
+
+def _begun(connection: Connection) -> list[Mapping[str, Any]]:
+    """Of trainings that run, and of those whose job at a vendor has a model, or may come to have one."""
+    row = t.trainings.c
+    query = select(row.assistant, row.id, row.state, row.begun).where(row.state != "succeeded", row.begun.is_not(None))
+    jobs = {(job.assistant, job.intent): job for job in every_job(connection)}
+    begun = ((one, jobs.get((one.assistant, one.id))) for one in connection.execute(query))
+    return [one.begun for one, job in begun if needs_rows(job, running=one.state == "running")]
 
 
 def _measured(connection: Connection, referred: Select[tuple[str]]) -> UnusedVectors:

@@ -190,6 +190,7 @@ trainings = Table(
     Column("error", Text),
     Column("started_at", String(32), nullable=False),
     Column("finished_at", String(32)),
+    Column("begun", JSON(none_as_null=True)),  # what its model is to be registered with; of a vendor's only
 )
 
 models = Table(

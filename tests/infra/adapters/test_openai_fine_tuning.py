@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -230,7 +231,7 @@ def opened(tmp_path: Path, **changed: object):  # type: ignore[no-untyped-def]
         ({"hosted_budget_usd": None}, "RATCHET_HOSTED_BUDGET_USD"),
         ({"hosted_base_model": "gpt-9"}, "RATCHET_HOSTED_USD_PER_MILLION_TOKENS"),
         ({"hosted_base_url": "http://127.0.0.1:1/v1"}, "RATCHET_HOSTED_USD_PER_MILLION_TOKENS"),
-        ({"openai_api_key": None}, "API key"),
+        ({"openai_api_key": None}, "RATCHET_OPENAI_API_KEY"),
     ],
 )
 def test_what_is_not_set_is_said_before_anything_is_asked(
@@ -238,6 +239,14 @@ def test_what_is_not_set_is_said_before_anything_is_asked(
 ) -> None:
     with pytest.raises(BadSetting, match=says):
         opened(tmp_path, **changed)
+
+
+def test_what_a_vendor_lacks_is_told_all_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting) as refused:
+        opened(tmp_path, hosted_base_model=None, hosted_budget_usd=None, openai_api_key=None)
+    named = re.findall(r"\n  (\w+)", refused.value.message)
+    hosted = [f"RATCHET_HOSTED_{name}" for name in ("BASE_MODEL", "BUDGET_USD", "USD_PER_MILLION_TOKENS")]
+    assert named == [*hosted, "RATCHET_OPENAI_API_KEY"]
 
 
 def test_a_listed_model_at_openai_needs_a_base_a_budget_and_a_key(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.adapters import unstructured_parser
+from infra.adapters.parsing_process import ParsingProcess
 from infra.adapters.unstructured_parser import UnstructuredParser
 from tasks.core.documents import Element
 from tasks.core.ports import Parsed, Unparsable
@@ -204,6 +206,25 @@ def test_closing_does_not_wait_for_a_document_that_hangs(children: Children) -> 
     started = time.monotonic()
     parser.close()
     assert time.monotonic() - started < 10
+    assert children() == []
+
+
+def test_closing_starts_no_process_for_a_document_that_waits_for_one(
+    monkeypatch: pytest.MonkeyPatch, children: Children
+) -> None:
+    started: list[ParsingProcess] = []
+
+    class Counted(ParsingProcess):
+        def __init__(self, memory_mib: int, timeout_seconds: float) -> None:
+            super().__init__(memory_mib, timeout_seconds)
+            started.append(self)
+
+    monkeypatch.setattr(unstructured_parser, "ParsingProcess", Counted)
+    parser = UnstructuredParser(processes=2)
+    parser.warm(2)  # the second waits for what the first will have done in a few seconds
+    assert eventually(lambda: bool(started))
+    parser.close()
+    assert len(started) == 1
     assert children() == []
 
 
