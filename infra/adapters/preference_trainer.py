@@ -56,6 +56,11 @@ class PreferenceJob:
         return self.settings.pairs_per_step * (2 if self.method == "kto" else 1)
 
     @property
+    def rows_at_once(self) -> int:
+        """A pair by itself, so that memory does not grow with a step. KTO judges an answer by the others of its step."""
+        return self.rows_per_step if self.method == "kto" else 1
+
+    @property
     def adapter(self) -> Path:
         """Where the adapter is left."""
         return self.workdir / "adapter"
@@ -105,6 +110,7 @@ class PreferenceTrainer:
             self._lora.model_dump(exclude=set(FREE_OF_LORA)),
             self._settings.model_dump(exclude=set(FREE)),
             dict(self._fitting.versions()),
+            *(["a pair at a time"] if self._method == "dpo" else []),
         ]
         return f"{self._method}-" + hashlib.sha256(canonical_json(what).encode()).hexdigest()[:16]
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import killed_preferences
 import pytest
@@ -21,7 +22,7 @@ from infra.adapters.adapter_proof import verify_adapter
 from infra.adapters.base_models import BaseModel, load_base_model
 from infra.adapters.folder_artifacts import FolderArtifacts
 from infra.adapters.lora_packing import RowEncoder
-from infra.adapters.preference_trainer import PreferenceTrainer
+from infra.adapters.preference_trainer import PreferenceJob, PreferenceTrainer
 from tasks.core.errors import BadSetting, NotEnoughLabels, TrainingInterrupted
 from tasks.core.ports import TrainedModel, TrainingRow
 from tasks.core.taught_rows import TaughtRow
@@ -71,6 +72,29 @@ def test_the_preferred_answers_become_likelier_against_the_others_as_served(
     assert grown > 5
     assert told[0] == pytest.approx(0, abs=1e-3)  # the reference is where it began
     assert told[-1] == pytest.approx(grown, rel=0.5)  # TRL's number, of the last pairs before the last step
+
+
+def test_pairs_are_read_one_at_a_time_and_weigh_alike_in_their_step(
+    learned: TrainedModel, base: BaseModel, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from infra.adapters.preference_examples import EncodedDPO
+
+    read: list[int] = []
+    compute = EncodedDPO._compute_loss
+
+    def counted(self: EncodedDPO, model: object, inputs: dict[str, Any], return_outputs: bool = False) -> object:
+        read.append(len(inputs["input_ids"]))
+        return compute(self, model, inputs, return_outputs)
+
+    monkeypatch.setattr(EncodedDPO, "_compute_loss", counted)
+    again = preferring(base, store).prefer(pairs(), [], tmp_path / "by one")
+    assert set(read) == {2}  # the preferred answer and the other: memory does not grow with a step
+    monkeypatch.setattr(PreferenceJob, "rows_at_once", PreferenceJob.rows_per_step)
+    at_once = preferring(base, store).prefer(pairs(), [], tmp_path / "at once")
+    assert max(read) == 2 * SETTINGS.pairs_per_step
+    assert again.curves["training"] == learned.curves["training"]
+    losses = [loss for _, loss in again.curves["training"]]
+    assert losses == pytest.approx([loss for _, loss in at_once.curves["training"]], rel=0.02)
 
 
 def test_an_adapter_of_preferences_passes_its_own_proof(learned: TrainedModel, base: BaseModel, store: Path) -> None:
