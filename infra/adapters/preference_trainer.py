@@ -57,7 +57,7 @@ class PreferenceJob:
 
     @property
     def rows_at_once(self) -> int:
-        """A pair by itself, so that memory does not grow with a step. KTO judges an answer by the others of its step."""
+        """A pair by itself, so that memory does not grow with a step. KTO judges an answer by the others of a step."""
         return self.rows_per_step if self.method == "kto" else 1
 
     @property
