@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from command_line import Run, read
+from killed_hosted_training import killed_while_a_job_runs
 from openai_hosted_fake import HostedServer
 
 from flows.reingest_docs import ReingestRequest, reingest
@@ -62,28 +59,11 @@ def trained(method: str = "openai", *, force: bool = False) -> RetrainReport:
     return asyncio.run(retrain(bench(), RetrainRequest(method=method, force=force, evaluate=False)))  # type: ignore[arg-type]
 
 
-def killed_while_its_job_runs(server: HostedServer) -> tuple[int, str]:
-    """`ratchet train` in a process of its own, until SIGKILL: its exit status, and what it said."""
-    server.vendor.paused = 1e9  # it does not end before the process does
-    command = [sys.executable, "-m", "flows.cli", *TRAIN]
-    path = str(Path(__file__).parents[2])
-    first = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=-3, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 150
-    while not server.vendor.made and first.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    said = first.communicate()[1].decode()
-    server.vendor.paused = 0.0
-    for job in server.vendor.made:
-        job.paused = 0.0
-    return first.returncode, said
-
-
 @pytest.mark.long
 def test_a_killed_runs_job_is_collected_after_labels_and_pages_changed_and_the_new_label_counts_towards_the_next(
     server: HostedServer, run: Run, labelled: Path
 ) -> None:
-    status, said = killed_while_its_job_runs(server)
+    status, said = killed_while_a_job_runs(server, *TRAIN)
     assert (status, len(server.vendor.made)) == (-signal.SIGKILL, 1), said
     old = {label.id for label in bench().label_catalog.labels("default")}
     add(labelled, [11])

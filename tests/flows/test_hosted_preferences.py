@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Run, read
 from hosted_vendor import Refused
+from killed_hosted_training import killed_while_a_job_runs
 from openai_hosted_fake import HostedServer
 
 from flows.cli import ratchet
@@ -221,17 +218,8 @@ def test_no_leak_looks_at_what_a_vendor_was_given_to_prefer(server: HostedServer
 def test_a_process_killed_while_the_job_runs_leaves_one_job_that_the_next_one_follows(
     server: HostedServer, preferring: None
 ) -> None:
-    server.vendor.paused = 1e9  # it does not end before the process does
-    command = [sys.executable, "-m", "flows.cli", *TRAIN, "--force"]
-    path = str(Path(__file__).parents[2])
-    first = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=-3, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 150
-    while not server.vendor.made and first.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    said = first.communicate()[1].decode()
-    assert (first.returncode, len(server.vendor.made)) == (-signal.SIGKILL, 1), said
-    server.vendor.made[0].paused = 0.0
+    status, said = killed_while_a_job_runs(server, *TRAIN, "--force")
+    assert (status, len(server.vendor.made)) == (-signal.SIGKILL, 1), said
     report = trained()
     assert report.training is not None
     assert report.training.model.id == server.vendor.model_of(server.vendor.made[0])
