@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from infra.adapters.catalog.evaluations import CatalogEvaluations
     from infra.adapters.catalog.hosted_jobs import CatalogHostedJobs
     from infra.adapters.catalog.labels import CatalogLabels
+    from infra.adapters.catalog.leases import CatalogLeases
     from infra.adapters.catalog.outbox import CatalogOutbox
     from infra.adapters.catalog.releases import CatalogReleases
     from infra.adapters.catalog.training import CatalogTrainings
@@ -51,6 +52,13 @@ class Toolbox:
         engine = engine_for(self.settings.catalog_url)
         migrate(engine)
         return engine
+
+    @cached_property
+    def leases(self) -> CatalogLeases:
+        """Who is at work on what."""
+        from infra.adapters.catalog.leases import CatalogLeases
+
+        return CatalogLeases(self.engine)
 
     @cached_property
     def document_catalog(self) -> CatalogDocuments:

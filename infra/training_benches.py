@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infra.adapters import open_hosted
-from infra.adapters.catalog.leases import CatalogLeases
 from infra.adapters.lora_trainer import LoraTrainer
 from infra.adapters.preference_trainer import PreferenceTrainer
 from infra.adapters.training_process import ChildFitting, ChildPreferenceFitting
@@ -55,7 +54,7 @@ def training_bench(bench: Workbench) -> TrainingBench:
         replay_fraction=settings.replay_fraction,
         artifacts=bench.artifacts,
         share=ShareLimit(settings.max_share_per_contributor),
-        leases=CatalogLeases(bench.engine),
+        leases=bench.leases,
     )
 
 

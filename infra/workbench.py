@@ -41,14 +41,13 @@ class Workbench(Toolbox):
     def documents(self) -> DocumentsBench:
         """For tasks.documents and tasks.snapshots."""
         from infra.adapters.catalog.document_cache import CatalogDocumentCache
-        from infra.adapters.catalog.leases import CatalogLeases
         from tasks.documents import DocumentsBench
 
         return DocumentsBench(
             assistant=self.assistant,
             catalog=self.document_catalog,
             cache=CatalogDocumentCache(self.engine),
-            leases=CatalogLeases(self.engine),
+            leases=self.leases,
             index=self.index,
             parser=self.parser,
             embedder=self.embedder,

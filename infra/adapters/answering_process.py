@@ -62,10 +62,10 @@ def start_service(settings: Settings, *, within_seconds: float = START_SECONDS) 
             raise _did_not_start(log, f"did not begin within {within_seconds:g} s, or ended at once")
         with AnswerService(f"http://127.0.0.1:{port}", key, where=STARTED, stays=False, proxies=False) as service:
             while not service.is_ready():
+                if time.monotonic() > ends:  # asked first: a child that was ended for it has a status too
+                    raise _did_not_start(log, f"could not answer within {within_seconds:g} s")
                 if (status := child.poll()) is not None:
                     raise _did_not_start(log, f"ended with exit status {status}")
-                if time.monotonic() > ends:
-                    raise _did_not_start(log, f"could not answer within {within_seconds:g} s")
                 time.sleep(0.05)
             yield service
 

@@ -47,7 +47,7 @@ INGEST = (
 import pathlib, tempfile
 from document_fakes import MemorySource, ingest, new_bench
 from tasks.core.errors import AssistantBusy
-source = MemorySource({f"{me}-{n}.md": f"Pump {me} {n} runs.".encode() for n in range(20)})
+source = MemorySource({f"{me}-{n}.md": f"Pump {me} {n} runs.".encode() for n in range(20)}, f"memory:{me}")
 bench = new_bench(pathlib.Path(tempfile.mkdtemp()), source, engine=engine_for(url))
 try:
     print("published", ingest(bench, f"memory:{me}", f"s{me}").snapshot)
