@@ -220,6 +220,21 @@ def test_a_model_that_nobody_judged_outlives_the_documents_of_its_release(world:
     assert tuned.manifest.snapshot.number in world.docs.catalog.reclaimed("default")
 
 
+@pytest.mark.parametrize(("verdicts", "stays"), [(("HOLD", "PROMOTE"), True), (("PROMOTE", "HOLD"), False)])
+def test_the_last_verdict_on_a_release_says_whether_its_model_is_taken_up_again(
+    world: World, learn: Learn, verdicts: Sequence[str], stays: bool
+) -> None:
+    preferred = learn("dpo", None)
+    tuned = world.releases.register(world.register().manifest.model_copy(update={"model": preferred.ref}), "trained")
+    row = {"assistant": "default", "release": tuned.id, "summary": {}, "created_at": "2026-01-01"}
+    with world.engine.begin() as connection:
+        for seq, verdict in enumerate(verdicts):
+            connection.execute(t.evaluations.insert().values(**row, id=f"sha256-{seq}", seq=seq, verdict=verdict))
+    for version in range(2, 10):
+        world.serve({"page-0.md": page(0, version)}, f"Answer {version}.")
+    assert (preferred.id not in a_day_later(world)) is stays
+
+
 def test_a_training_that_failed_keeps_its_work_until_it_has_succeeded(world: World, learn: Learn) -> None:
     with pytest.raises(LossDiverged):
         learn("kto", None, fails=True)

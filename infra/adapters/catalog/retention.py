@@ -135,10 +135,10 @@ def _used_adapters(
     is not: its model is taken up again by the next training. So is a model that none of its own assistant's releases
     uses, whatever became of it elsewhere.
     """
-    s, p, e = t.snapshots.c, t.promotions.c, t.evaluations.c
+    s, p = t.snapshots.c, t.promotions.c
     gone = {*_pairs(connection, select(s.assistant, s.number).where(s.state == "reclaimed")), *going}
     over = _pairs(connection, select(p.assistant, p.release))
-    over |= _pairs(connection, select(e.assistant, e.release).where(e.verdict != "PROMOTE"))
+    over |= _refused(connection)
     used, waiting = [], set(models)
     for row in connection.execute(select(t.releases.c.assistant, t.releases.c.id, t.releases.c.manifest)):
         manifest = ReleaseManifest.model_validate(row.manifest)
@@ -147,6 +147,14 @@ def _used_adapters(
             used.append((manifest.model.adapter, past))
             waiting.discard((row.assistant, manifest.model.adapter))
     return [*used, *((model, False) for _, model in waiting)]
+
+
+def _refused(connection: Connection) -> set[tuple[str, str]]:
+    """Assistants and releases whose last verdict is not PROMOTE. A release is judged again when its policy changes."""
+    e = t.evaluations.c
+    oldest_first = select(e.assistant, e.release, e.verdict).order_by(e.seq)
+    last = {(row.assistant, row.release): row.verdict for row in connection.execute(oldest_first)}
+    return {release for release, verdict in last.items() if verdict != "PROMOTE"}
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> set[tuple[Any, ...]]:
