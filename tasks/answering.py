@@ -141,7 +141,8 @@ def _counter(chat: ChatModel) -> Callable[[str], int]:
 def _answer(asked: _Asked, written: Sequence[Completion], manifest: ReleaseManifest, release: str) -> Answer:
     """written: of each model that was asked. The tokens of all of them are counted, whoever is heard."""
     limit = manifest.limits.max_new_tokens
-    replies = [_settle(one.text, asked, manifest, cut_short=one.completion_tokens >= limit) for one in written]
+    cut_short = [one.completion_tokens >= limit for one in written]
+    replies = [_settle(one.text, asked, manifest, cut_short=cut) for one, cut in zip(written, cut_short, strict=True)]
     heard = better_supported(replies, asked.passages)
     reply = replies[heard]
     return Answer(
@@ -159,6 +160,7 @@ def _answer(asked: _Asked, written: Sequence[Completion], manifest: ReleaseManif
         confidence=asked.confidence,
         prompt_tokens=sum(one.prompt_tokens for one in written),
         completion_tokens=sum(one.completion_tokens for one in written),
+        cut_short=cut_short[heard],
     )
 
 

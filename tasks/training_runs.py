@@ -44,8 +44,8 @@ def trained_once(
     trains the same here, this one waits, and takes what that made. What a vendor trains is paid for, so lineage and
     rows are kept before it begins: whoever comes later can register its model.
     """
-    name = f"training/{bench.assistant}/{lineage.training}"
-    with training_turn(bench.leases, name, progress) if bench.leases else nullcontext():
+    turn = f"training/{lineage.training}"  # of all assistants: the same training has one work folder
+    with training_turn(bench.leases, turn, progress) if bench.leases else nullcontext():
         return _trained(bench, lineage, lines, make)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tasks.core.document_catalog import Lease, Leases
-from tasks.core.errors import AssistantBusy, LeaseLost, Stopped
+from tasks.core.errors import AssistantBusy, CatalogUnavailable, LeaseLost, Stopped
 from tasks.core.ports import Progress
 from tasks.documents import stopping
 
@@ -30,7 +30,8 @@ def training_turn(leases: Leases, name: str, progress: Progress | None = None) -
     finally:
         over.set()
         renewal.join()
-        leases.release(lease)
+        with suppress(CatalogUnavailable):  # it ends by itself
+            leases.release(lease)
 
 
 def _taken(leases: Leases, name: str, progress: Progress | None) -> Lease:
@@ -51,9 +52,13 @@ def _taken(leases: Leases, name: str, progress: Progress | None) -> Lease:
 
 
 def _renew(leases: Leases, lease: Lease, over: threading.Event) -> None:
-    """Whoever took it over meanwhile, as from a machine that slept, makes the same model: nothing is lost by that."""
+    """Whoever took it over meanwhile, as from a machine that slept, makes the same model: nothing is lost by that.
+
+    Where the catalog cannot be reached, the next renewal is in time.
+    """
     while not over.wait(LEASE_SECONDS / 4):
         try:
-            leases.renew(lease, LEASE_SECONDS)
+            with suppress(CatalogUnavailable):
+                leases.renew(lease, LEASE_SECONDS)
         except LeaseLost:
             return

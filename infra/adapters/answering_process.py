@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from os import environ
 from typing import IO
 
 from pydantic import SecretStr
 
 from infra.adapters.answer_service import AnswerService
-from infra.offline import QUIET
+from infra.child_environment import child_environment
 from infra.service.handed_settings import as_line
 from infra.settings import Settings
 from tasks.core.errors import BadSetting, ModelUnavailable
@@ -78,7 +77,7 @@ def _child(log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        env=environ | QUIET,
+        env=child_environment(),
         process_group=0,
     )
     try:

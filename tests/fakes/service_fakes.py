@@ -88,6 +88,7 @@ class FakeDesk:
             confidence=0.5,
             prompt_tokens=100,
             completion_tokens=7,
+            cut_short=manifest.limits.max_new_tokens <= 7,
         )
 
     def search(self, manifest: ReleaseManifest, text: str, settings: RetrievalSettings) -> Sequence[Passage]:

@@ -291,6 +291,21 @@ def test_parallel_counts_the_tokens_of_both_and_asks_each_once(
     assert (len(tuned.asked), len(base.asked)) == (1, 1)
 
 
+def test_parallel_is_cut_short_where_the_answer_that_is_heard_was_and_not_where_both_together_are_long(
+    both: tuple[AnsweringBench, ReadingModel, ReadingModel],
+) -> None:
+    bench, tuned, base = both
+    alone = answer_one(PRESSURE, release().model_copy(update={"model": TUNED}), bench).completion_tokens
+    roomy = parallel().model_copy(update={"limits": Limits(max_new_tokens=alone + 1)})
+    heard = answer_one(PRESSURE, roomy, bench)
+    assert heard.completion_tokens > roomy.limits.max_new_tokens
+    assert not heard.cut_short
+    tight = parallel().model_copy(update={"limits": Limits(max_new_tokens=alone)})
+    assert answer_one(PRESSURE, tight, bench).cut_short
+    tuned.told[PRESSURE], base.told[PRESSURE] = "It runs at 42 bar. [1]", "It runs at 45 bar, " + "and on " * 20
+    assert not answer_one(PRESSURE, roomy, replace(bench, completions=None)).cut_short
+
+
 @pytest.mark.parametrize("require_support", [True, False])
 def test_parallel_streams_what_it_answers(
     both: tuple[AnsweringBench, ReadingModel, ReadingModel], require_support: bool

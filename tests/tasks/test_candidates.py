@@ -208,6 +208,19 @@ def test_another_pattern_is_a_candidate_to_be_judged(world: World) -> None:
     assert wished == served.model_copy(update={"pattern": "routed"})
 
 
+def test_a_wish_for_parallel_stops_no_assistant_that_a_hosted_model_serves(world: World) -> None:
+    ingest(world.docs)
+    start, snapshot = starting_point(world.bench), newest_snapshot(world.bench)
+    hosted = ModelRef(kind="hosted", base="ft:gpt", base_digest="")
+    wishing = replace(world.bench, pattern="parallel")
+    served = tuned_candidate(wishing, start, snapshot, hosted)  # paid for by now
+    assert served.pattern == "sequential"
+    world.serve(served)
+    assert propose(wishing) is None
+    adapter = ModelRef(kind="lora", base=start.model.base, base_digest="sha256-0", adapter="sha256-1")
+    assert tuned_candidate(wishing, starting_point(wishing), snapshot, adapter).pattern == "parallel"
+
+
 @pytest.mark.parametrize(
     "retrieval", [RetrievalSettings(), RetrievalSettings(k=1, documents=("pump.md", "saw.md"))], ids=str
 )

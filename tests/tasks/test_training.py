@@ -149,6 +149,30 @@ def test_of_two_at_once_one_trains_and_the_other_waits_by_name_for_its_model(ben
     assert (found.model, found.seconds) == (made.model, 0.0)
 
 
+def test_two_assistants_that_train_on_the_same_take_turns_in_the_one_work_folder(bench: TrainingBench) -> None:
+    rows = rendered(bench)
+    inside: list[Path] = []
+    together: list[bool] = []
+    waits = threading.Event()
+
+    class WatchingTrainer(NotingTrainer):
+        def train(self, *given: Any) -> TrainedModel:
+            inside.append(given[2])
+            waits.wait(2)
+            together.append(len(inside) > 1)
+            inside.pop()
+            return super().train(*given)
+
+    ours = replace(bench, trainer=WatchingTrainer(), leases=CatalogLeases(bench.trainings._engine))  # type: ignore[attr-defined]
+    theirs = replace(ours, assistant="other")
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(train_and_register, one, rows, lambda *_: waits.set()) for one in (ours, theirs)]
+        made = [run.result(60) for run in runs]
+    assert together == [False, False]
+    assert made[0].model.ref == made[1].model.ref
+    assert [len(bench.trainings.models(name)) for name in ("default", "other")] == [1, 1]
+
+
 def test_rows_without_passages_are_made_of_training_labels_alone(bench: TrainingBench) -> None:
     asked = replace(bench, rows=RowSettings(closed_book_fraction=0.4))
     rows, study = rendered(asked), {one.question: one.id for one in LABELS if one.split == "train"}

@@ -191,6 +191,26 @@ def test_an_adapter_goes_with_the_last_release_that_could_be_asked(tmp_path: Pat
     assert (again.id, store.exists(first.id)) == (first.id, True)  # the same training gives it once more
 
 
+def test_an_adapter_of_the_past_stays_while_another_assistant_has_yet_to_release_it(tmp_path: Path) -> None:
+    world = new_world(tmp_path, keep_releases=1)
+    world.publish({"page-0.md": page(0, 1)})
+    CatalogLabels(world.engine).change("default", lambda _: LabelChanges(opinions_added=OPINIONS))
+    store, trainings = FolderArtifacts(world.folder / "artifacts"), CatalogTrainings(world.engine)
+    learn = learning(world, store)
+    first, second = learn("dpo", None), learn("kto", None)
+    curves = keep_lines(store, [b'{"loss": 0.5}\n']).artifact  # of the other's own training
+    trainings.start("other", "t-1", [])
+    shared = trainings.succeed("other", first.ref, replace(first.lineage, training="t-1", record=curves))
+    serve(world, first, page(0, 2))
+    assert not (kept(first) | kept(shared)) & set(a_day_later(world))
+    for version in (3, 4, 5):
+        serve(world, second, page(0, version))
+    foreseen = {leftover.name for leftover in foresee_vacuum(world).leftovers}
+    taken = set(a_day_later(world))
+    assert foreseen == taken
+    assert not (kept(first) | kept(shared)) & taken
+
+
 def test_a_model_that_nobody_judged_outlives_the_documents_of_its_release(world: World, learn: Learn) -> None:
     preferred = learn("dpo", None)
     tuned = world.releases.register(world.register().manifest.model_copy(update={"model": preferred.ref}), "trained")
@@ -198,6 +218,21 @@ def test_a_model_that_nobody_judged_outlives_the_documents_of_its_release(world:
         world.serve({"page-0.md": page(0, version)}, f"Answer {version}.")
     assert preferred.id not in a_day_later(world)
     assert tuned.manifest.snapshot.number in world.docs.catalog.reclaimed("default")
+
+
+@pytest.mark.parametrize(("verdicts", "stays"), [(("HOLD", "PROMOTE"), True), (("PROMOTE", "HOLD"), False)])
+def test_the_last_verdict_on_a_release_says_whether_its_model_is_taken_up_again(
+    world: World, learn: Learn, verdicts: Sequence[str], stays: bool
+) -> None:
+    preferred = learn("dpo", None)
+    tuned = world.releases.register(world.register().manifest.model_copy(update={"model": preferred.ref}), "trained")
+    row = {"assistant": "default", "release": tuned.id, "summary": {}, "created_at": "2026-01-01"}
+    with world.engine.begin() as connection:
+        for seq, verdict in enumerate(verdicts):
+            connection.execute(t.evaluations.insert().values(**row, id=f"sha256-{seq}", seq=seq, verdict=verdict))
+    for version in range(2, 10):
+        world.serve({"page-0.md": page(0, version)}, f"Answer {version}.")
+    assert (preferred.id not in a_day_later(world)) is stays
 
 
 def test_a_training_that_failed_keeps_its_work_until_it_has_succeeded(world: World, learn: Learn) -> None:

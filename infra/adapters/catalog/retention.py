@@ -76,14 +76,14 @@ class CatalogRetention:
 
     def named_artifacts(self, assistant: str = "", reclaim: Collection[int] = ()) -> frozenset[str]:
         with reading(self._engine).begin() as connection:
-            used = _used_adapters(connection, {(assistant, number) for number in reclaim})
-            models = {row.id: row.lineage for row in connection.execute(select(t.models.c.id, t.models.c.lineage))}
+            models = _models(connection)
+            used = _used_adapters(connection, {(assistant, number) for number in reclaim}, models)
             saved = {one.get("golden_answers") for one in connection.scalars(select(t.hosted_jobs.c.details))}
             saved |= set(connection.scalars(select(t.saved_answers.c.artifact)))
             lineages = [*models.values(), *_begun(connection)]
             kept = {one.get(name) for one in lineages for name in ("dataset_artifact", "record")}
             evaluations = set(connection.scalars(select(t.evaluations.c.id)))
-        began_with = {model: lineage.get("started_from") for model, lineage in models.items()}
+        began_with = {model: lineage.get("started_from") for (_, model), lineage in models.items()}
         adapters = {adapter for adapter, _ in used} | {*began_with, *began_with.values()}
         return frozenset(filter(None, (adapters - past_adapters(used, began_with)) | evaluations | saved | kept))
 
@@ -120,23 +120,41 @@ class CatalogRetention:
         return unused
 
 
-def _used_adapters(connection: Connection, going: Collection[tuple[str, int]]) -> list[tuple[str, bool]]:
+def _models(connection: Connection) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Lineages by assistant and model: two assistants may have trained the same one, each with curves of its own."""
+    row = t.models.c
+    return {(m.assistant, m.id): m.lineage for m in connection.execute(select(row.assistant, row.id, row.lineage))}
+
+
+def _used_adapters(
+    connection: Connection, going: Collection[tuple[str, int]], models: Collection[tuple[str, str]]
+) -> list[tuple[str, bool]]:
     """The adapter of each release that has one, and whether it is of the past.
 
     That is a release which was served or refused, and whose documents are gone, or are going. One that nobody judged
-    is not: its model is taken up again by the next training.
+    is not: its model is taken up again by the next training. So is a model that none of its own assistant's releases
+    uses, whatever became of it elsewhere.
     """
-    s, p, e = t.snapshots.c, t.promotions.c, t.evaluations.c
+    s, p = t.snapshots.c, t.promotions.c
     gone = {*_pairs(connection, select(s.assistant, s.number).where(s.state == "reclaimed")), *going}
     over = _pairs(connection, select(p.assistant, p.release))
-    over |= _pairs(connection, select(e.assistant, e.release).where(e.verdict != "PROMOTE"))
-    used = []
+    over |= _refused(connection)
+    used, waiting = [], set(models)
     for row in connection.execute(select(t.releases.c.assistant, t.releases.c.id, t.releases.c.manifest)):
         manifest = ReleaseManifest.model_validate(row.manifest)
         if manifest.model.adapter:
             past = (row.assistant, row.id) in over and (row.assistant, manifest.snapshot.number) in gone
             used.append((manifest.model.adapter, past))
-    return used
+            waiting.discard((row.assistant, manifest.model.adapter))
+    return [*used, *((model, False) for _, model in waiting)]
+
+
+def _refused(connection: Connection) -> set[tuple[str, str]]:
+    """Assistants and releases whose last verdict is not PROMOTE. A release is judged again when its policy changes."""
+    e = t.evaluations.c
+    oldest_first = select(e.assistant, e.release, e.verdict).order_by(e.seq)
+    last = {(row.assistant, row.release): row.verdict for row in connection.execute(oldest_first)}
+    return {release for release, verdict in last.items() if verdict != "PROMOTE"}
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> set[tuple[Any, ...]]:

@@ -91,6 +91,10 @@ def test_a_verdict_is_recomputed_byte_for_byte(given: Evidence) -> None:
     assert sealed(given) == files
 
 
+def test_whether_the_limit_ended_an_answer_is_in_no_bundle_so_that_older_ones_are_recomputed_alike() -> None:
+    assert sealed(replace(GIVEN, answers=tuple(replace(one, cut_short=True) for one in GIVEN.answers))) == FILES
+
+
 @pytest.mark.parametrize("name", [QUESTIONS, VERDICT, REPORT, PAGE])
 def test_a_file_changed_after_sealing_is_refused(name: str) -> None:
     with pytest.raises(IntegrityFailure, match=f"{name} was changed after the verdict"):

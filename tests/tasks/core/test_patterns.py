@@ -88,5 +88,4 @@ def test_a_wished_pattern_is_for_tuned_models_that_can() -> None:
     assert with_pattern(release(HOSTED, "sequential"), "routed").pattern == "routed"
     assert with_pattern(release(LORA, "parallel"), None).pattern == "parallel"
     assert with_pattern(release(BASE, "rag"), "parallel").pattern == "rag"
-    with pytest.raises(UsageError, match="no adapter"):
-        with_pattern(release(HOSTED, "sequential"), "parallel")
+    assert with_pattern(release(HOSTED, "routed"), "parallel").pattern == "routed"
