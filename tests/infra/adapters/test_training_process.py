@@ -15,6 +15,7 @@ from killed_training import SETTINGS, rows, trainer
 
 from infra.adapters.base_models import BaseModel
 from infra.adapters.folder_artifacts import FolderArtifacts
+from infra.adapters.lora_settings import LoraSettings
 from infra.adapters.lora_trainer import LoraTrainer
 from infra.adapters.training_messages import Ended, ended
 from infra.adapters.training_process import ChildFitting
@@ -30,8 +31,8 @@ def in_process(base: BaseModel, store: Path, tmp_path_factory: pytest.TempPathFa
     return trainer(base, store).train(rows(), [], tmp_path_factory.mktemp("here"))
 
 
-def in_child(base: BaseModel, store: Path, python: str | None = None) -> LoraTrainer:
-    return LoraTrainer(base, FolderArtifacts(store), SETTINGS, threads=1, fitting=ChildFitting(python))
+def in_child(base: BaseModel, store: Path, python: str | None = None, settings: LoraSettings = SETTINGS) -> LoraTrainer:
+    return LoraTrainer(base, FolderArtifacts(store), settings, threads=1, fitting=ChildFitting(python))
 
 
 def parent(
@@ -56,8 +57,9 @@ def test_the_parent_of_a_training_never_imports_torch_and_gets_the_same_adapter(
 
 
 def test_a_training_that_was_asked_to_end_goes_on_from_that_step_to_the_same_bits(
-    in_process: TrainedModel, base: BaseModel, store: Path, tmp_path: Path
+    base: BaseModel, store: Path, tmp_path: Path
 ) -> None:
+    longer = SETTINGS.model_copy(update={"epochs": 30})  # 150 steps: it is asked to end long before the last
     stop, reports = threading.Event(), list[tuple[str, int]]()
 
     def progress(what: str, done: int, _total: int) -> None:
@@ -68,18 +70,20 @@ def test_a_training_that_was_asked_to_end_goes_on_from_that_step_to_the_same_bit
     token = stopping.set(stop)
     try:
         with pytest.raises(TrainingInterrupted) as ended_by:
-            in_child(base, store).train(rows(), [], tmp_path, progress)
+            in_child(base, store, settings=longer).train(rows(), [], tmp_path / "work", progress)
     finally:
         stopping.reset(token)
     ended_at = ended_by.value.values.get("step")
     if ended_at is None:
         pytest.fail(str(ended_by.value))
-    assert f"checkpoint-{ended_at}" in {folder.name for folder in tmp_path.glob("checkpoint-*")}
+    assert f"checkpoint-{ended_at}" in {folder.name for folder in (tmp_path / "work").glob("checkpoint-*")}
     assert "tokens/s" in reports[-1][0]
     again: list[tuple[str, int]] = []
-    resumed = trainer(base, store).train(rows(), [], tmp_path, lambda what, done, _: again.append((what, done)))
+    resumed = trainer(base, store, longer).train(
+        rows(), [], tmp_path / "work", lambda what, done, _: again.append((what, done))
+    )
     assert min(done for what, done in again if "loss" in what) == int(str(ended_at)) + 1
-    assert resumed.model == in_process.model
+    assert resumed.model == trainer(base, store, longer).train(rows(), [], tmp_path / "at once").model
 
 
 def test_a_training_that_is_asked_to_end_after_its_last_step_ends_and_is_measured_again(
