@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.nudging import nudge_now
 from flows.terminal import FAILED, Shown
-from tasks.core.label_splits import waits_for_split
+from tasks.core.label_splits import too_few_golden, waits_for_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.labels import ImportReport
 
 REMOTE = "s3://"
+SHOWN_PAGES = 5  # of those that a file names and no source has
 COMMENT = "f-"  # what comments are called
 
 
@@ -59,13 +60,19 @@ def _imported(bench: Workbench, reports: list[tuple[str, ImportReport]]) -> Show
         f"golden {data['golden']:,}, validation {data['validation']:,}, train {data['train']:,}; "
         f"{data['new']:,} new of the {data['threshold']:,} that start a training",
     ]
-    if waits := waits_for_split(data["unassigned"]):
-        lines.append(waits)
+    if unknown := data["unknown_pages"]:
+        more = f" and {len(unknown) - SHOWN_PAGES:,} more" if len(unknown) > SHOWN_PAGES else ""
+        lines.append(f"In no source so far, so nothing is learned about it: {', '.join(unknown[:SHOWN_PAGES])}{more}")
+    lines += filter(None, [waits_for_split(data["unassigned"]), _too_few_golden(bench, data["golden"])])
     if data["pending"]:
         lines.append("See what waits for a decision: ratchet labels review")
     nudge_now(bench)
     nothing_usable = bool(errors) and not (data["accepted"] or data["pending"] or data["duplicates"])
     return Shown(data, "\n".join(lines), FAILED if nothing_usable else 0)
+
+
+def _too_few_golden(bench: Workbench, golden: int) -> str:
+    return too_few_golden(golden, bench.settings.policy.minimum_questions)
 
 
 def _as_one(reports: list[tuple[str, ImportReport]]) -> dict[str, Any]:
@@ -86,7 +93,8 @@ def show_label_status(bench: Workbench) -> Shown:
 
     counts = asdict(label_status(bench.labels))
     lines = [f"{name:<16} {count:,}" for name, count in counts.items()]
-    return Shown(counts, "\n".join([*lines, *filter(None, [waits_for_split(counts["unassigned"])])]))
+    notes = [waits_for_split(counts["unassigned"]), _too_few_golden(bench, counts["golden"])]
+    return Shown(counts, "\n".join([*lines, *filter(None, notes)]))
 
 
 def show_label_review(bench: Workbench, accept: tuple[str, ...], reject: tuple[str, ...]) -> Shown:

@@ -183,13 +183,15 @@ def show_answer(
 ) -> Shown:
     """One answer, with what it cites and which release gave it. say: is told what there is to wait for."""
     from tasks.answering import answer_one
-    from tasks.core.patterns import models_asked
+    from tasks.core.patterns import models_asked, require_learned
 
     if not question.strip():
         raise UsageError("The question is empty.")
-    manifest = manifest_to_ask(bench, release)
+    own = manifest_to_ask(bench, release)
+    manifest = own
     if pattern is not None:
-        manifest = manifest.model_copy(update={"pattern": pattern})
+        manifest = own.model_copy(update={"pattern": pattern})
+        require_learned(manifest.pattern, manifest.model)
     say("  opening the model …")
     for model in models_asked(manifest.pattern, manifest.model):
         bench.chat.open(model)  # it stays open for the answer
@@ -197,7 +199,10 @@ def show_answer(
     answer = answer_one(question, manifest, bench.answering)
     standing = bench.releases.standing(bench.assistant)
     unproven = standing.unproven and answer.release == standing.release
-    return Shown(answer_as_json(answer) | {"unproven": unproven}, answer_as_text(answer, unproven=unproven))
+    proof = ", unproven: no golden set has judged it" if unproven else ""
+    if manifest != own:  # a release of its own, that nobody has registered
+        unproven, proof = True, f", that is {own.id} by the pattern {pattern}, which nobody has judged"
+    return Shown(answer_as_json(answer) | {"unproven": unproven}, answer_as_text(answer, proof))
 
 
 def answer_as_json(answer: Answer) -> dict[str, Any]:
@@ -216,12 +221,11 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def answer_as_text(answer: Answer, *, unproven: bool = False) -> str:
-    """The answer, its citations or why there is none, and the release it comes from."""
+def answer_as_text(answer: Answer, proof: str = "") -> str:
+    """The answer, its citations or why there is none, and the release it comes from. proof: what is said of that."""
     cited = [f"  [{c.marker}] {c.document}: “{c.quote}”" for c in answer.citations]
     if answer.abstained_because:
         cited = [f"  {WHY_NONE[answer.abstained_because]}", *map(_nearest, answer.contexts[:2])]
-    proof = ", unproven: no golden set has judged it" if unproven else ""
     return "\n".join([answer.text, *cited, f"  release {answer.release}, snapshot {answer.snapshot}{proof}"])
 
 
@@ -239,6 +243,8 @@ def show_search(
     from tasks.documents import published_snapshot
     from tasks.retrieval import for_one_search, retrieve
 
+    if not text.strip():
+        raise UsageError("There is nothing to search for.")
     standing = bench.releases.standing(bench.assistant)
     if standing.release is None:
         at = reference(published_snapshot(bench.documents))

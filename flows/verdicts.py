@@ -70,14 +70,14 @@ def next_step(evaluation: Evaluation) -> str | None:
         return f"ratchet promote {evaluation.release}"
     if evaluation.verdict == "REJECT":
         return None
-    wanted = questions_wanted(evaluation.gates)
+    wanted, counted = questions_wanted(evaluation.gates), _counted(evaluation)
     others = [gate.name for gate in evaluation.gates if gate.outcome == "undecided" and not _NAMED.search(gate.reason)]
     first = f"see to {', '.join(others)}; more labels would not decide {'it' if len(others) == 1 else 'them'}"
     if wanted is None:
         return first
     labels = (
         f"about {wanted:,} golden questions would decide every doubt that questions can, there are "
-        f"{evaluation.questions:,}: ratchet labels import FILE.jsonl, then ratchet evaluate {evaluation.release}"
+        f"{counted}: ratchet labels import FILE.jsonl, then ratchet evaluate {evaluation.release}"
     )
     return f"{first}; {labels}" if others else labels
 
@@ -86,3 +86,13 @@ def questions_wanted(gates: Sequence[Gate]) -> int | None:
     """The largest number of questions that an undecided gate says would decide it; None where none names one."""
     named = [found for gate in gates if gate.outcome == "undecided" for found in _NAMED.findall(gate.reason)]
     return max((int(number.replace(",", "")) for number in named), default=None)
+
+
+def _counted(evaluation: Evaluation) -> str:
+    """How many questions there are, and on how many of them the gate that wants most could judge."""
+    wanting = [gate for gate in evaluation.gates if gate.outcome == "undecided" and _NAMED.search(gate.reason)]
+    most = max(wanting, key=lambda gate: questions_wanted([gate]) or 0, default=None)
+    there = f"{evaluation.questions:,}"
+    return (
+        there if most is None or most.n >= evaluation.questions else f"{there}, of which {most.name} counts {most.n:,}"
+    )

@@ -111,6 +111,8 @@ class TransformersChatModel:
 
     def _completed(self, read: Sequence[Prompt], limit: int, progress: Progress | None) -> list[Completion]:
         completions: dict[int, Completion] = {}
+        if progress and read:  # the first batch takes a while
+            progress("answering", 0, len(read))
         for batch in self._engine.decoder.batches(read, limit):
             texts = [_Text(self._engine) for _ in batch]
             for _ in self._decode([read[at] for at in batch], texts, limit):

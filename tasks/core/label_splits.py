@@ -39,6 +39,24 @@ def waits_for_split(count: int) -> str:
     return f'{one}, which is decided at {GOLDEN_MINIMUM} labels, or once a label says `"split": "golden"`.'
 
 
+def too_few_golden(golden: int, least: int) -> str:
+    """What so small a golden set does, as a sentence; empty for none, and for one that can decide.
+
+    least: answerable questions that a gate asks for.
+
+    >>> too_few_golden(1, 10)
+    'With 1 golden question new documents wait for a verdict, which takes 10 at least that can be answered, on \
+different pages. Import more, or lower minimum_questions: docs/policy.md.'
+    """
+    if not 0 < golden < least:
+        return ""
+    questions = "1 golden question" if golden == 1 else f"{golden:,} golden questions"
+    return (
+        f"With {questions} new documents wait for a verdict, which takes {least:,} at least that can be answered, on "
+        "different pages. Import more, or lower minimum_questions: docs/policy.md."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """Why a label belongs to a cluster, in words: "its page pumps/halden.md", "the same question in line 3"."""

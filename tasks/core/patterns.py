@@ -25,6 +25,15 @@ def models_asked(pattern: Pattern, model: ModelRef) -> tuple[ModelRef, ...]:
     return (model, ModelRef(kind="base", base=model.base, base_digest=model.base_digest))
 
 
+def require_learned(pattern: Pattern, model: ModelRef) -> None:
+    """Raises UsageError where a base model is to answer alone: it has learned nothing here."""
+    if pattern in ("tuned", "routed") and model.kind == "base":
+        raise UsageError(
+            f"The pattern {pattern} asks what a model has learned, and {model.base} was not tuned. Train one: `ratchet "
+            "train`."
+        )
+
+
 def with_pattern(manifest: ReleaseManifest, wished: Pattern | None) -> ReleaseManifest:
     """A release of a tuned model, answering as is wished. One whose model cannot, or without a wish, stays as it is.
 

@@ -103,7 +103,8 @@ def _accepted(judgement: Judgement, override: HoldOverride, who: str, reason: st
         allowed = f"only {', '.join(override.gates)}" if override.gates else "no doubt at all"
         raise _refused(
             judgement,
-            f"The policy lets people accept {allowed}, not {', '.join(closed)}. {' '.join(judgement.reasons)}",
+            f"The policy ([policy.override], docs/policy.md) lets people accept {allowed}, not {', '.join(closed)}. "
+            f"{' '.join(dict.fromkeys(judgement.reasons))}",
         )
     if not who.strip() or ("*" not in override.who and who not in override.who):
         names = "anybody who gives a name" if "*" in override.who else " or ".join(override.who) or "nobody"

@@ -25,6 +25,23 @@ def test_ingest_then_ask_works_right_away_and_says_it_is_unproven(run: Run, docs
     assert "mast.md" in {context["document"] for context in answer["contexts"]}
 
 
+def test_a_pattern_that_is_only_tried_says_that_nobody_has_judged_it(run: Run, docs: Path) -> None:
+    served = read(run("ingest", docs, "--json"))["release"]
+    tried = run("ask", "How tall is the light mast?", "--pattern", "sequential")
+    assert f", that is {served} by the pattern sequential, which nobody has judged" in tried.stdout
+    assert read(run("ask", "How tall is the light mast?", "--pattern", "sequential", "--json"))["unproven"] is True
+    refused = run("ask", "How tall is the light mast?", "--pattern", "routed")
+    assert refused.exit_code == 2
+    assert "routed asks what a model has learned" in refused.stderr
+
+
+def test_an_empty_search_is_refused_as_an_empty_question_is(run: Run, docs: Path) -> None:
+    run("ingest", docs)
+    said = [run(command, "  ") for command in ("search", "ask")]
+    assert [one.exit_code for one in said] == [2, 2]
+    assert "nothing to search for" in said[0].stderr
+
+
 def test_search_finds_the_page_that_says_it(run: Run, docs: Path) -> None:
     run("ingest", docs)
     found = read(run("search", "width of the band saw blade", "--json"))

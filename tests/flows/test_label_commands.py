@@ -56,6 +56,15 @@ def test_a_folder_is_imported_and_each_bad_line_is_named_with_its_file(run: Run,
     assert [(Path(error["file"]).name, error["line"]) for error in report["errors"]] == [("a.jsonl", 2)]
 
 
+def test_a_few_golden_labels_say_that_documents_wait_now_and_for_what(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text(lines(MAST | {"split": "golden"}, PUMP | {"split": "train", "documents": ["nothere.md"]}))
+    said = run("labels", "import", file).stdout
+    assert "With 1 golden question new documents wait for a verdict, which takes 10 at least" in said
+    assert "In no source so far, so nothing is learned about it: mast.md, nothere.md" in said
+    assert "With 1 golden question new documents wait" in run("labels", "status").stdout
+
+
 def test_preferences_and_ratings_are_counted_and_reviewed(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "opinions.jsonl"
     better = {"question": "How hot?", "chosen": "60 °C.", "rejected": "70 °C."}

@@ -57,6 +57,18 @@ def test_a_hold_asks_for_as_many_questions_as_its_greatest_doubt_needs() -> None
     assert "about 1,240 golden questions" in (next_step(judged("HOLD", FEW, DOUBT)) or "")
 
 
+def test_a_hold_says_on_how_many_questions_the_gate_that_wants_most_could_judge() -> None:
+    few = Gate(
+        "floor-correct",
+        "undecided",
+        "correct is known on 8 questions; at least 41, on different pages, would decide.",
+        n=8,
+    )
+    assert "there are 40, of which floor-correct counts 8: ratchet labels" in (next_step(judged("HOLD", few)) or "")
+    every = Gate("floor-style", "undecided", few.reason, n=40)
+    assert "there are 40: ratchet labels" in (next_step(judged("HOLD", every)) or "")
+
+
 def test_what_a_passed_or_failed_gate_says_asks_for_nothing() -> None:
     passed = Gate("x", "pass", "about 9,999 such questions would decide it.")
     assert questions_wanted([passed, FEW]) == 25

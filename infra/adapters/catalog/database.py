@@ -101,9 +101,11 @@ def _postgresql(url: URL, busy_seconds: float) -> Engine:
 
 def _translate(context: ExceptionContext) -> None:
     if type(context.sqlalchemy_exception) in (OperationalError, DatabaseError):  # not their kin: those are our mistakes
+        file = context.engine.url.database if context.engine and context.dialect.name == "sqlite" else None
+        where = f" ({file})" if file else ""
         raise CatalogUnavailable(
-            f"The catalog cannot be used just now: {context.original_exception}. Try again; if it stays so, look for a "
-            "stuck process, a full disk, missing rights or a damaged file."
+            f"The catalog cannot be used just now: {context.original_exception}{where}. Try again; if it stays so, "
+            "look for a stuck process, a full disk, missing rights or a damaged file."
         ) from context.original_exception
 
 

@@ -103,7 +103,7 @@ def test_the_tokens_are_counted(model: TransformersChatModel) -> None:
 def test_progress_ends_at_the_number_of_prompts(model: TransformersChatModel) -> None:
     told: list[tuple[int, int]] = []
     model.complete(prompts(20), max_new_tokens=2, progress=lambda _, done, total: told.append((done, total)))
-    assert told == [(16, 20), (20, 20)]
+    assert told == [(0, 20), (16, 20), (20, 20)]
 
 
 def test_a_run_that_is_to_end_is_answered_no_further_and_the_next_one_is(model: TransformersChatModel) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_is_to_end_is_answered_no_further_and_the_next_one_is(model: 
             model.complete(prompts(), max_new_tokens=LIMIT, progress=lambda _, done, __: told.append(done))
     finally:
         stopping.reset(token)
-    assert not told  # not even the first batch
+    assert told == [0]  # not even the first batch
     assert texts(model, prompts()) == before
 
 

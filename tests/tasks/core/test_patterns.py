@@ -4,7 +4,13 @@ import pytest
 
 from tasks.core.answers import Passage
 from tasks.core.errors import UsageError
-from tasks.core.patterns import asks_without_passages, better_supported, models_asked, with_pattern
+from tasks.core.patterns import (
+    asks_without_passages,
+    better_supported,
+    models_asked,
+    require_learned,
+    with_pattern,
+)
 from tasks.core.prompts import default_prompt
 from tasks.core.releases import ModelRef, Pattern, ReleaseManifest, RetrievalSettings, SnapshotRef
 from tasks.core.replies import Reply, settle
@@ -37,6 +43,14 @@ def test_only_parallel_asks_two_models_the_adapter_and_its_base() -> None:
 def test_parallel_over_what_has_no_base_beside_it_is_refused_by_name(model: ModelRef) -> None:
     with pytest.raises(UsageError, match=rf"parallel asks an adapter and its base, and {model.base} is no adapter"):
         models_asked("parallel", model)
+
+
+@pytest.mark.parametrize("pattern", ["tuned", "routed"])
+def test_a_model_that_learned_nothing_here_is_not_asked_what_it_learned(pattern: Pattern) -> None:
+    with pytest.raises(UsageError, match=rf"{pattern} asks what a model has learned, and tiny was not tuned"):
+        require_learned(pattern, BASE)
+    require_learned(pattern, LORA)
+    require_learned("sequential", BASE)
 
 
 @pytest.mark.parametrize(
