@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from flows.bringing_up import environment
-from infra.deploy.processes import Ports
+from infra.deploy.processes import NO_TLS, Ports
 
 pytestmark = pytest.mark.long
 
@@ -73,7 +73,7 @@ def test_in_production_a_run_goes_on_and_no_event_is_lost_though_the_server_was_
 ) -> None:
     given = yaml.safe_load(COMPOSE.read_text())["services"]["prefect"]["environment"]
     database = postgres_url.replace("postgresql:", "postgresql+asyncpg:")
-    here = {
+    here = NO_TLS | {
         "PREFECT_API_DATABASE_CONNECTION_URL": database,
         "PREFECT_REDIS_MESSAGING_HOST": "127.0.0.1",
         "PREFECT_REDIS_MESSAGING_PORT": str(redis_port),
