@@ -82,7 +82,7 @@ def require_promotable(
     if judgement.verdict == "HOLD" and override is not None:
         accepted = _accepted(judgement, override, who, reason)
     elif judgement.verdict != "PROMOTE":
-        raise _refused(judgement, " ".join(judgement.reasons))
+        raise _refused(judgement, because=True)
     _require_current(judgement, standing, golden_set)
     _require_policy(judgement, policy)
     if not (reason and reason.strip()) and was_rolled_back(release, history):
@@ -96,23 +96,23 @@ def require_promotable(
 def _accepted(judgement: Judgement, override: HoldOverride, who: str, reason: str | None) -> tuple[str, ...]:
     """Every doubt of the HOLD. Raises PromotionRefused unless the policy lets `who` accept all of them."""
     if not judgement.doubts:
-        raise _refused(judgement, f"Its doubts are not recorded: run `ratchet evaluate {judgement.release}` again.")
+        raise _refused(judgement, f" Its doubts are not recorded: run `ratchet evaluate {judgement.release}` again.")
     if never := [name for name in judgement.doubts if name in NEVER_OVERRIDDEN]:
-        raise _refused(judgement, f"Nobody may accept a doubt about {', '.join(never)}. {' '.join(judgement.reasons)}")
+        raise _refused(judgement, f" Nobody may accept a doubt about {', '.join(never)}.", because=True)
     if closed := [name for name in judgement.doubts if not covers(override.gates, name)]:
         allowed = f"only {', '.join(override.gates)}" if override.gates else "no doubt at all"
         raise _refused(
             judgement,
-            f"The policy ([policy.override], docs/policy.md) lets people accept {allowed}, not {', '.join(closed)}. "
-            f"{' '.join(dict.fromkeys(judgement.reasons))}",
+            f" The policy ([policy.override], docs/policy.md) lets people accept {allowed}, not {', '.join(closed)}.",
+            because=True,
         )
     if not who.strip() or ("*" not in override.who and who not in override.who):
         names = "anybody who gives a name" if "*" in override.who else " or ".join(override.who) or "nobody"
         raise _refused(
-            judgement, f"Its doubts may be accepted by {names}, not by {who.strip() or 'an unnamed person'}."
+            judgement, f" Its doubts may be accepted by {names}, not by {who.strip() or 'an unnamed person'}."
         )
     if not (reason and reason.strip()):
-        raise _refused(judgement, "Its doubts are accepted only with a reason, which is recorded: --reason TEXT.")
+        raise _refused(judgement, " Its doubts are accepted only with a reason, which is recorded: --reason TEXT.")
     return judgement.doubts
 
 
@@ -121,9 +121,11 @@ def covers(globs: Sequence[str], gate: str) -> bool:
     return any(fnmatchcase(gate, glob) for glob in globs)
 
 
-def _refused(judgement: Judgement, why: str) -> PromotionRefused:
+def _refused(judgement: Judgement, why: str = "", *, because: bool = False) -> PromotionRefused:
+    """because: with the gates' reasons, each once on a line of its own."""
+    reasons = [f"\n  {reason}" for reason in dict.fromkeys(judgement.reasons)] if because else []
     return PromotionRefused(
-        f"Release {judgement.release} was judged {judgement.verdict}, not PROMOTE. {why}",
+        f"Release {judgement.release} was judged {judgement.verdict}, not PROMOTE.{why}{''.join(reasons)}",
         release=judgement.release,
         verdict=judgement.verdict,
         doubts=judgement.doubts,

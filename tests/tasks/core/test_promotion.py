@@ -44,7 +44,7 @@ def test_a_release_without_an_evaluation_is_refused() -> None:
 
 @pytest.mark.parametrize("verdict", ["HOLD", "REJECT"])
 def test_only_promote_promotes_and_the_refusal_carries_the_gates_reasons(verdict: str) -> None:
-    with pytest.raises(PromotionRefused, match=f"judged {verdict}.*under the floor"):
+    with pytest.raises(PromotionRefused, match=rf"judged {verdict}, not PROMOTE\.\n  .*under the floor"):
         require_promotable("r-2", Standing("r-1", False), judged(verdict), [], golden_set="g-1", reason=None)
 
 
@@ -158,8 +158,8 @@ def test_a_doubt_is_accepted_only_for_a_reason(reason: str | None) -> None:
 @pytest.mark.parametrize(
     ("doubts", "override", "said"),
     [
-        (("fresh", "pace"), ADA_MAY, "accept only no-harm-*, fresh, not pace. style: 0.40"),
-        (("fresh",), HoldOverride(who=("Ada",)), "accept no doubt at all, not fresh. style: 0.40"),
+        (("fresh", "pace"), ADA_MAY, "accept only no-harm-*, fresh, not pace.\n  style: 0.40"),
+        (("fresh",), HoldOverride(who=("Ada",)), "accept no doubt at all, not fresh.\n  style: 0.40"),
         ((), EVERYTHING, "Its doubts are not recorded: run `ratchet evaluate r-2` again."),
     ],
 )
@@ -173,7 +173,7 @@ def test_one_doubt_that_may_not_be_accepted_holds_the_release(
 
 @pytest.mark.parametrize("never", NEVER_OVERRIDDEN)
 def test_a_doubt_about_whether_the_numbers_may_be_believed_is_accepted_by_nobody(never: str) -> None:
-    with pytest.raises(PromotionRefused, match=f"Nobody may accept a doubt about {never}. style: 0.40"):
+    with pytest.raises(PromotionRefused, match=rf"Nobody may accept a doubt about {never}\.\n  style: 0.40"):
         accepting("fresh", never, override=EVERYTHING)
 
 
