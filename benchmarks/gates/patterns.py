@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/gates/patterns.py HOME [--assistant demo] [--questions 128]
 
-HOME: where `ratchet demo` kept its state (.ratchet). The newest release of an adapter answers its golden questions by
+HOME: where `ratchet demo` kept its state (.ratchet). The release that it serves answers its golden questions by
 each pattern, in this process, one pattern after the other and with no completion remembered; scores are those of the
 gates, in percent. Last, what the adapter and its base cost where each reads the passages by itself: `parallel` reads
 them once for both, and says the same.
@@ -11,6 +11,7 @@ them once for both, and says the same.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=128)
     asked = parser.parse_args()
     bench = open_workbench(asked.assistant, load_settings(home=asked.home))
-    release = newest(bench)
+    release = served(bench)
     labels = golden(bench)[: asked.questions]
     answering = replace(bench.answering, completions=None)
     answer([labels[0].question], release, answering)  # loads model and embedder
@@ -94,9 +95,13 @@ def told(name: str, by: ReleaseManifest, labels: Sequence[Label], ask: Callable[
     return answers
 
 
-def newest(bench: Workbench) -> ReleaseManifest:
-    """The newest release of an adapter."""
-    return next(row.manifest for row in bench.releases.releases(bench.assistant) if row.manifest.model.kind == "lora")
+def served(bench: Workbench) -> ReleaseManifest:
+    """The release being served. Ends the process where that is none of an adapter."""
+    current = bench.releases.standing(bench.assistant).release
+    manifest = bench.releases.release(bench.assistant, current).manifest if current else None
+    if manifest is None or manifest.model.kind != "lora":
+        sys.exit("No adapter is served there. Run `ratchet demo` first, to its end.")
+    return manifest
 
 
 def on_base(bench: Workbench, release: ReleaseManifest) -> ReleaseManifest:
