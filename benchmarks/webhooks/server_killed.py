@@ -237,7 +237,7 @@ class Place:
         print(f"runs                         {len(runs)}, none twice: {max(per_key.values()) == 1}")
         print(
             f"alone: sent -> its run exists  p50 {statistics.median(alone):.2f} s, max {max(alone):.2f} s, of {ALONE}"
-            " (the debounce of 1 s is in it)"
+            " (the debounce of 0.5 s is in it)"
         )
 
     @staticmethod
