@@ -59,6 +59,18 @@ def trained(method: str = "openai", *, force: bool = False) -> RetrainReport:
     return asyncio.run(retrain(bench(), RetrainRequest(method=method, force=force, evaluate=False)))  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def outlived(home: Path, server: HostedServer, labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that outlived the run which began it, and a label that has come since."""
+    monkeypatch.setenv("RATCHET_HOSTED_WAIT_HOURS", "0.0001")
+    server.vendor.paused = 1e9
+    with pytest.raises(HostedJobWaiting):
+        trained()
+    server.vendor.made[0].paused = 0.0
+    add(labelled, [11])
+    monkeypatch.delenv("RATCHET_HOSTED_WAIT_HOURS")
+
+
 @pytest.mark.long
 def test_a_killed_runs_job_is_collected_after_labels_and_pages_changed_and_the_new_label_counts_towards_the_next(
     server: HostedServer, run: Run, labelled: Path
@@ -97,32 +109,16 @@ def test_a_killed_runs_job_is_collected_after_labels_and_pages_changed_and_the_n
 
 @pytest.mark.parametrize("catalog_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_in_prefect_collects_as_a_step_and_says_so_in_its_log(
-    server: HostedServer, run: Run, labelled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RATCHET_HOSTED_WAIT_HOURS", "0.0001")
-    server.vendor.paused = 1e9
-    with pytest.raises(HostedJobWaiting):
-        trained()
-    server.vendor.made[0].paused = 0.0
-    add(labelled, [11])
-    monkeypatch.delenv("RATCHET_HOSTED_WAIT_HOURS")
+@pytest.mark.usefixtures("outlived")
+def test_with_a_prefect_server_the_command_collects_and_says_so(server: HostedServer, run: Run) -> None:
     made = run(*TRAIN)
     assert "was begun before, on 8 labels" in made.output
     assert len(server.vendor.made) == len(bench().trainings.models("default")) == 1
 
 
 @pytest.mark.parametrize("catalog_url", ["sqlite"], indirect=True)
-def test_auto_collects_what_is_paid_for_before_it_chooses(
-    server: HostedServer, labelled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RATCHET_HOSTED_WAIT_HOURS", "0.0001")
-    server.vendor.paused = 1e9
-    with pytest.raises(HostedJobWaiting):
-        trained()
-    server.vendor.made[0].paused = 0.0
-    monkeypatch.delenv("RATCHET_HOSTED_WAIT_HOURS")
-    add(labelled, [11])
+@pytest.mark.usefixtures("outlived")
+def test_auto_collects_what_is_paid_for_before_it_chooses() -> None:
     report = trained("auto")
     assert report.choice is not None
     assert report.choice.method == "openai"
